@@ -1,0 +1,2 @@
+//! perf.
+fn main(){}

@@ -1,0 +1,5 @@
+//! One peer's protocol state.
+
+mod close;
+
+pub use close::CloseReason;

@@ -1,0 +1,6 @@
+//! One shard.
+
+pub mod limits;
+pub mod snapshot;
+
+pub use limits::Limits;

@@ -1,0 +1,2 @@
+//! gnatsd.
+fn main(){}
