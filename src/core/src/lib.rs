@@ -2,5 +2,10 @@
 #![forbid(unsafe_code)]
 
 pub mod client;
+pub mod conf;
 pub mod engine;
+pub mod interest;
+pub mod proto;
+mod rng;
+pub mod subject;
 pub mod time;

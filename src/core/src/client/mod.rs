@@ -1,5 +1,154 @@
-//! One peer's protocol state.
+//! One peer's protocol state: what it asked for in CONNECT, what is promised to it, and why it ended.
+//!
+//! Knows no subscription table, no other connection, no socket.
 
 mod close;
+pub mod outbox;
+mod ping;
 
 pub use close::CloseReason;
+pub use outbox::{ChunkPool, Outbox};
+pub use ping::{PingTimer, PingVerdict};
+
+use crate::proto::ProtocolError;
+use crate::proto::connect::Connect;
+
+/// What a client asked for. The defaults hold for a peer that never sends CONNECT (gnatsd 1.2.0).
+#[derive(Clone, Debug)]
+pub struct Client {
+    /// `+OK` for every accepted line.
+    pub verbose: bool,
+    /// Publish subjects are checked.
+    pub pedantic: bool,
+    /// Own messages come back.
+    pub echo: bool,
+    /// Headers are taken and sent.
+    pub headers: bool,
+    /// A status message tells when nobody listens.
+    pub no_responders: bool,
+    /// Protocol version; 1 takes async INFO.
+    pub protocol: i64,
+    /// CONNECT has been accepted.
+    pub is_connected: bool,
+    /// A PING has been answered after CONNECT: from now on an INFO cannot be taken for the first answer.
+    pub had_first_pong: bool,
+    /// Texts shown in monitoring; most idle peers have them, few need more than these.
+    pub texts: Option<Box<ClientTexts>>,
+}
+
+/// Texts of CONNECT that monitoring and logs show.
+#[derive(Clone, Debug, Default)]
+pub struct ClientTexts {
+    /// `name`.
+    pub name: Box<str>,
+    /// `lang`.
+    pub lang: Box<str>,
+    /// `version`.
+    pub version: Box<str>,
+    /// `user`.
+    pub user: Box<str>,
+}
+
+impl Default for Client {
+    fn default() -> Self {
+        Client {
+            verbose: true,
+            pedantic: true,
+            echo: true,
+            headers: false,
+            no_responders: false,
+            protocol: 0,
+            is_connected: false,
+            had_first_pong: false,
+            texts: None,
+        }
+    }
+}
+
+impl Client {
+    /// Merges a CONNECT onto what is set: keys not given keep their value.
+    ///
+    /// # Errors
+    /// What the peer is told before it is closed.
+    pub fn handle_connect(&mut self, connect: Connect) -> Result<(), ProtocolError> {
+        let merge = |field: &mut bool, value: Option<bool>| *field = value.unwrap_or(*field);
+        merge(&mut self.verbose, connect.verbose);
+        merge(&mut self.pedantic, connect.pedantic);
+        merge(&mut self.echo, connect.echo);
+        merge(&mut self.headers, connect.headers);
+        merge(&mut self.no_responders, connect.no_responders);
+        self.protocol = connect.protocol.unwrap_or(self.protocol);
+        if [&connect.name, &connect.lang, &connect.version, &connect.user].iter().any(|t| t.is_some())
+        {
+            let texts = self.texts.get_or_insert_default();
+            let merge = |field: &mut Box<str>, value: Option<String>| {
+                if let Some(value) = value {
+                    *field = value.into_boxed_str();
+                }
+            };
+            merge(&mut texts.name, connect.name);
+            merge(&mut texts.lang, connect.lang);
+            merge(&mut texts.version, connect.version);
+            merge(&mut texts.user, connect.user);
+        }
+        if !(0..=1).contains(&self.protocol) {
+            return Err(ProtocolError::InvalidClientProtocol);
+        }
+        if self.no_responders && !self.headers {
+            return Err(ProtocolError::NoRespondersRequiresHeaders);
+        }
+        self.is_connected = true;
+        Ok(())
+    }
+
+    /// Whether an INFO may be sent at any time.
+    pub fn takes_async_info(&self) -> bool {
+        self.protocol >= 1 && self.had_first_pong
+    }
+
+    /// User name as sent, for logs and monitoring.
+    pub fn user(&self) -> &str {
+        self.texts.as_ref().map_or("", |t| &t.user)
+    }
+
+    /// Language of the client library; empty if it did not say.
+    pub fn lang(&self) -> &str {
+        self.texts.as_ref().map_or("", |t| &t.lang)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connect_merges() {
+        let mut client = Client::default();
+        client
+            .handle_connect(Connect {
+                verbose: Some(false),
+                name: Some("a".into()),
+                ..Connect::default()
+            })
+            .unwrap();
+        assert!(!client.verbose && client.pedantic && client.echo && client.is_connected);
+        client.handle_connect(Connect { lang: Some("go".into()), ..Connect::default() }).unwrap();
+        assert!(!client.verbose);
+        assert_eq!(client.texts.as_ref().map(|t| (&*t.name, &*t.lang)), Some(("a", "go")));
+    }
+
+    #[test]
+    fn connect_refuses() {
+        let with = |connect| Client::default().handle_connect(connect);
+        for protocol in [-1, 2] {
+            assert_eq!(
+                with(Connect { protocol: Some(protocol), ..Connect::default() }),
+                Err(ProtocolError::InvalidClientProtocol)
+            );
+        }
+        assert_eq!(
+            with(Connect { no_responders: Some(true), ..Connect::default() }),
+            Err(ProtocolError::NoRespondersRequiresHeaders)
+        );
+    }
+}

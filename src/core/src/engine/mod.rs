@@ -1,6 +1,254 @@
-//! One shard.
+//! One shard: connections, their interest, and what a turn does with them.
+//!
+//! ```text
+//!   ready ──> serve: receive, parse, handle ──> deliver into outboxes ──> flush
+//!                       (turn.rs)  (operations.rs)   (deliver.rs)      (flush.rs)
+//!   deadlines ──> look: PING, stale, write deadline, slowed publishers (look.rs)
+//! ```
+//!
+//! The engine takes bytes and the time from an [`Edge`] and its caller, and owns everything
+//! else. It knows no socket, no clock, no thread and no other shard's memory.
 
+mod close;
+mod connection;
+mod deadlines;
+mod deliver;
+mod edge;
+mod flush;
 pub mod limits;
+mod log;
+mod look;
+mod operations;
+mod report;
 pub mod snapshot;
+#[cfg(test)]
+mod tests;
+mod turn;
 
+use std::collections::VecDeque;
+use std::net::IpAddr;
+
+pub use edge::{Edge, Ready, Received, Sent};
 pub use limits::Limits;
+pub use log::{Level, LogLine};
+pub use turn::Next;
+
+use crate::client::{ChunkPool, CloseReason, PingTimer};
+use crate::interest::{ConnKey, Interest, SubId};
+use crate::proto::info::ServerInfo;
+use crate::proto::{ProtocolError, encode};
+use crate::rng::Rng;
+use crate::time::Time;
+use close::ClosedRing;
+use connection::{Connection, Connections, Peer};
+use deadlines::Deadlines;
+use log::Log;
+use snapshot::ShardStats;
+
+/// What an engine is built from.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// Number of this shard.
+    pub shard: u16,
+    /// Limits of every connection.
+    pub limits: Limits,
+    /// What INFO says.
+    pub info: ServerInfo,
+    /// Key of the hashes and start of the choices; random in a server, given in a simulation.
+    pub seed: u64,
+    /// Closed connections remembered.
+    pub closed_max: usize,
+    /// Debug lines are wanted.
+    pub debug: bool,
+    /// Protocol lines are wanted.
+    pub trace: bool,
+}
+
+/// A connection that was accepted.
+#[derive(Clone, Copy, Debug)]
+pub struct Opening {
+    /// Connection id, unique in the server.
+    pub cid: u64,
+    /// Peer address.
+    pub ip: IpAddr,
+    /// Peer port.
+    pub port: u16,
+    /// There is no room: it is told so and closed.
+    pub is_refused: bool,
+}
+
+/// The NATS server on one shard.
+#[derive(Debug)]
+pub struct Engine {
+    shard: u16,
+    limits: Limits,
+    info: ServerInfo,
+    info_changed_at: Time,
+    now: Time,
+    connections: Connections,
+    interest: Interest,
+    rng: Rng,
+    pool: ChunkPool,
+    stats: ShardStats,
+    closed: ClosedRing,
+    log: Log,
+
+    /// Connections to serve, rotating.
+    hot: VecDeque<ConnKey>,
+    /// Connections with something to flush at the end of the turn.
+    dirty: Vec<ConnKey>,
+    /// Those of them whose batch is large enough to be flushed at once.
+    large: Vec<ConnKey>,
+    /// Ended connections whose subscriptions are still to be removed.
+    leaving: VecDeque<ConnKey>,
+    /// Looks at PING timers; one entry for each open connection.
+    pings: Deadlines,
+    /// Looks at everything else.
+    looks: Deadlines,
+    /// Bytes put into outboxes in this turn.
+    turn_out_bytes: usize,
+
+    /// Where all connections' bytes are received; kept by the shard, not by the connections.
+    buffer: Vec<u8>,
+    /// Subscriptions that reached their maximum with the message just delivered.
+    expired: Vec<SubId>,
+    /// Connections that the message just delivered put over `max_pending`.
+    overfull: Vec<ConnKey>,
+    /// The tail of a message written anew.
+    scratch: Vec<u8>,
+}
+
+impl Engine {
+    /// An engine without connections, at time `now`.
+    pub fn new(setup: Setup, now: Time) -> Self {
+        Engine {
+            shard: setup.shard,
+            limits: setup.limits,
+            info: setup.info,
+            info_changed_at: Time::ZERO,
+            now,
+            connections: Connections::default(),
+            interest: Interest::new(setup.seed),
+            rng: Rng::new(setup.seed),
+            pool: ChunkPool::default(),
+            stats: ShardStats::default(),
+            closed: ClosedRing::new(setup.closed_max),
+            log: Log { lines: Vec::new(), debug: setup.debug, trace: setup.trace },
+            hot: VecDeque::new(),
+            dirty: Vec::new(),
+            large: Vec::new(),
+            leaving: VecDeque::new(),
+            pings: Deadlines::default(),
+            looks: Deadlines::default(),
+            turn_out_bytes: 0,
+            buffer: vec![0; turn::BUFFER_BYTES],
+            expired: Vec::new(),
+            overfull: Vec::new(),
+            scratch: Vec::new(),
+        }
+    }
+
+    /// Number of this shard.
+    pub fn shard(&self) -> u16 {
+        self.shard
+    }
+
+    /// Takes a connection over. INFO goes out before anything is read.
+    pub fn open(&mut self, edge: &mut impl Edge, key: ConnKey, opening: Opening, now: Time) {
+        self.now = now;
+        let peer = Peer { ip: opening.ip, port: opening.port, cid: opening.cid };
+        let ping = PingTimer::new(now, self.limits.ping_interval);
+        self.pings.push(ping.due(), key);
+        self.connections.insert(key, Connection::new(peer, now, ping, self.log.trace));
+        self.stats.connections += 1;
+        self.stats.connections_total += 1;
+        self.log.add(Level::Debug, &peer, format_args!("Client connection created"));
+        let line = self.info.line(peer.cid, peer.ip);
+        self.enqueue(key, &line);
+        if opening.is_refused {
+            let refusal = ProtocolError::MaxConnections;
+            self.log.add(Level::Error, &peer, format_args!("{}", refusal.wire_text()));
+            self.end_with_error(edge, key, refusal.wire_text(), CloseReason::MaxConnectionsExceeded);
+        } else {
+            edge.arm_read(key);
+        }
+    }
+
+    /// Changes what INFO says, and tells those clients that take it at any time. Clients that
+    /// have not had their first PONG are told behind it.
+    pub fn update_info(&mut self, info: ServerInfo, now: Time) {
+        self.now = now;
+        self.info = info;
+        self.info_changed_at = now;
+        let keys: Vec<ConnKey> = self.connections.keys_from(0).collect();
+        for key in keys {
+            if self.connections.find(key).is_some_and(|c| c.is_open() && c.client.takes_async_info()) {
+                self.send_info(key);
+            }
+        }
+    }
+
+    /// Log lines since the last call.
+    pub fn poll_log(&mut self) -> std::vec::Drain<'_, LogLine> {
+        self.log.lines.drain(..)
+    }
+
+    /// Panics if anything in the engine contradicts something else.
+    ///
+    /// # Cost
+    /// Visits everything: for debug builds and tests.
+    pub fn check_invariants(&self) {
+        self.interest.check_invariants();
+        let held: usize = self
+            .connections
+            .keys_from(0)
+            .filter_map(|key| self.connections.find(key))
+            .map(|c| c.subs.len())
+            .sum();
+        assert_eq!(held as u64, self.interest.stats().subscriptions, "each subscription has its connection");
+        let open = self.connections.keys_from(0).filter_map(|key| self.connections.find(key)).filter(|c| c.is_open());
+        assert_eq!(open.count() as u64, self.stats.connections, "open connections are counted");
+    }
+
+    fn send_info(&mut self, key: ConnKey) {
+        if let Some(connection) = self.connections.find(key) {
+            let line = self.info.line(connection.peer.cid, connection.peer.ip);
+            self.enqueue(key, &line);
+        }
+    }
+
+    /// Puts a line of the server's own into an outbox.
+    fn enqueue(&mut self, key: ConnKey, line: &[u8]) {
+        let Some(connection) = self.connections.find_mut(key) else { return };
+        if !connection.is_open() {
+            return;
+        }
+        if connection.is_traced {
+            trace_reply(&mut self.log, &connection.peer, line);
+        }
+        connection.outbox.push(&mut self.pool, line, &[]);
+        self.turn_out_bytes += line.len();
+        if connection.outbox.pending_bytes() > self.limits.pending_bytes_max {
+            self.overfull.push(key);
+        }
+        if !connection.is_dirty {
+            connection.is_dirty = true;
+            self.dirty.push(key);
+        }
+    }
+
+    /// `-ERR '<text>'` to a connection that stays.
+    fn enqueue_error(&mut self, key: ConnKey, text: &str) {
+        self.enqueue(key, &encode::error_line(text));
+    }
+}
+
+/// `<<- [PONG]`, `<<- [OK]`, `<<- [-ERR text]`; INFO is never traced.
+#[cold]
+fn trace_reply(log: &mut Log, peer: &Peer, line: &[u8]) {
+    let text = String::from_utf8_lossy(line.trim_ascii_end());
+    let text = text.trim_start_matches('+').replace('\'', "");
+    if !text.starts_with("INFO") {
+        log.add(Level::Trace, peer, format_args!("<<- [{text}]"));
+    }
+}

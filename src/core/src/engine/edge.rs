@@ -1,0 +1,64 @@
+//! What an engine asks of the world: sockets that never block.
+//!
+//! The I/O edge of the server implements it over real sockets, the simulator over
+//! queues. The engine calls nothing else that could touch the outside.
+
+use std::io::IoSlice;
+
+use crate::client::CloseReason;
+use crate::interest::ConnKey;
+
+/// What a read brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Received {
+    /// So many bytes, at least one.
+    Bytes(usize),
+    /// Nothing there now.
+    Blocked,
+    /// The peer closed its side.
+    Eof,
+    /// The connection is broken.
+    Failed,
+}
+
+/// What became of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// So many bytes were accepted; fewer than offered means that there is no more room.
+    Bytes(usize),
+    /// No room now.
+    Blocked,
+    /// The connection is broken.
+    Failed,
+}
+
+/// Readiness of one connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ready {
+    /// Which connection.
+    pub key: ConnKey,
+    /// There may be something to read.
+    pub readable: bool,
+    /// There may be room to write.
+    pub writable: bool,
+}
+
+/// Sockets of a shard. Connections are named by the key the edge gave them at `open`.
+pub trait Edge {
+    /// Reads once.
+    fn receive(&mut self, key: ConnKey, into: &mut [u8]) -> Received;
+    /// Writes once.
+    fn send(&mut self, key: ConnKey, slices: &[IoSlice<'_>]) -> Sent;
+    /// Asks for one readable notification.
+    fn arm_read(&mut self, key: ConnKey);
+    /// Asks for one writable notification.
+    fn arm_write(&mut self, key: ConnKey);
+    /// The connection has ended for everyone but its socket: it counts no more.
+    fn ended(&mut self, key: ConnKey, reason: CloseReason);
+    /// Ends the write side: what was sent before still arrives.
+    fn finish_sending(&mut self, key: ConnKey);
+    /// Ends both sides at once.
+    fn cut(&mut self, key: ConnKey);
+    /// Forgets the connection; its key may be given to another.
+    fn release(&mut self, key: ConnKey);
+}

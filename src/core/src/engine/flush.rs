@@ -1,0 +1,126 @@
+//! From outboxes to sockets. Step 9 (flush) of the PUB path.
+//!
+//! Each connection with something pending is written to once at the end of the turn, or
+//! when its batch has grown large. Between shards, lanes are published before any of this.
+
+use std::io::IoSlice;
+
+use super::connection::{Life, Pause};
+use super::{Edge, Engine, Sent};
+use crate::client::CloseReason;
+use crate::client::outbox::SLICES_MAX;
+use crate::interest::ConnKey;
+
+impl Engine {
+    /// Flushes every connection that got something in this turn.
+    pub(super) fn flush_dirty(&mut self, edge: &mut impl Edge) {
+        self.cut_overfull(edge);
+        let mut dirty = std::mem::take(&mut self.dirty);
+        for &key in &dirty {
+            if let Some(connection) = self.connections.find_mut(key) {
+                connection.is_dirty = false;
+                self.flush(edge, key);
+            }
+        }
+        dirty.clear();
+        // Whatever a flush itself has added is for the next one.
+        dirty.append(&mut self.dirty);
+        self.dirty = dirty;
+    }
+
+    /// Flushes connections whose batch is worth a write of its own.
+    #[inline]
+    pub(super) fn flush_large(&mut self, edge: &mut impl Edge) {
+        if !self.large.is_empty() {
+            self.flush_each_large(edge);
+        }
+    }
+
+    fn flush_each_large(&mut self, edge: &mut impl Edge) {
+        let mut large = std::mem::take(&mut self.large);
+        for key in large.drain(..) {
+            self.flush(edge, key);
+        }
+        self.large = large;
+    }
+
+    /// Writes what is pending until it is gone or the socket has no more room.
+    pub(super) fn flush(&mut self, edge: &mut impl Edge, key: ConnKey) {
+        loop {
+            let Some(connection) = self.connections.find_mut(key) else { return };
+            if connection.is_blocked || matches!(connection.life, Life::Gone | Life::Lingering { .. }) {
+                return;
+            }
+            let pending = connection.outbox.pending_bytes();
+            if pending == 0 {
+                break;
+            }
+            let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+            let count = connection.outbox.poll_transmit(&mut slices);
+            let offered: usize = slices[..count].iter().map(|s| s.len()).sum();
+            let accepted = match edge.send(key, &slices[..count]) {
+                Sent::Bytes(n) => n,
+                Sent::Blocked => 0,
+                Sent::Failed => {
+                    self.end_at_once(edge, key, CloseReason::WriteError);
+                    return;
+                }
+            };
+            connection.outbox.handle_transmitted(&mut self.pool, accepted);
+            if accepted > 0 || !connection.is_stuck {
+                connection.last_progress = self.now;
+            }
+            connection.is_stuck = accepted < offered;
+            if connection.is_stuck {
+                connection.is_blocked = true;
+                edge.arm_write(key);
+                let deadline = self.now + self.limits.write_deadline;
+                self.look_by(key, deadline);
+                break;
+            }
+        }
+        self.release_waiting(key);
+        self.finish_flushing(edge, key);
+    }
+
+    /// Lets the publishers go on that wait for this reader, if it has caught up.
+    pub(super) fn release_waiting(&mut self, key: ConnKey) {
+        let Some(connection) = self.connections.find_mut(key) else { return };
+        let lags = connection.is_open()
+            && connection.outbox.pending_bytes() > self.limits.pending_bytes_max / 2;
+        if connection.waiting.is_empty() || lags {
+            return;
+        }
+        for publisher in std::mem::take(&mut connection.waiting) {
+            self.resume(publisher);
+        }
+    }
+
+    /// Ends the pause of a publisher that was slowed.
+    pub(super) fn resume(&mut self, key: ConnKey) {
+        if let Some(connection) = self.connections.find_mut(key)
+            && matches!(connection.pause, Some(Pause::Slowed { .. }))
+        {
+            connection.pause = None;
+            self.heat(key);
+        }
+    }
+
+    /// An ended connection whose last bytes are written closes its write side, or goes.
+    fn finish_flushing(&mut self, edge: &mut impl Edge, key: ConnKey) {
+        let Some(connection) = self.connections.find_mut(key) else { return };
+        let Life::Flushing { lingers, .. } = connection.life else { return };
+        if connection.outbox.pending_bytes() > 0 {
+            return;
+        }
+        if lingers {
+            let until = self.now + super::close::LINGER_MAX;
+            connection.life = Life::Lingering { until };
+            edge.finish_sending(key);
+            self.look_by(key, until);
+            self.heat(key);
+        } else {
+            self.let_go(edge, key);
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! What each operation of a client does. Step 3 (admit) of the PUB path.
+
+use super::connection::Pause;
+use super::log::Level;
+use super::{Edge, Engine};
+use crate::client::CloseReason;
+use crate::interest::{ConnKey, Inserted};
+use crate::proto::quote::{Printable, Quoted};
+use crate::proto::{Op, ParseError, ProtocolError, Publish, connect, encode};
+use crate::subject;
+
+/// How a connection goes on after an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Flow {
+    /// With the next operation.
+    Continue,
+    /// Not before something has happened; the bytes behind the operation are kept.
+    Pause,
+    /// Not at all.
+    Closed,
+}
+
+/// Subjects of the server itself; clients may listen, not speak (gnatsd 1.2.0).
+const SYSTEM_PREFIX: &[u8] = b"_SYS.";
+
+impl Engine {
+    #[inline]
+    pub(super) fn handle_op(&mut self, edge: &mut impl Edge, key: ConnKey, op: &Op<'_>) -> Flow {
+        if let Op::Publish(publish) = op {
+            return self.handle_publish(edge, key, publish);
+        }
+        let flow = match *op {
+            Op::Publish(_) => Flow::Continue,
+            Op::Subscribe { subject, queue, sid } => self.handle_subscribe(key, subject, queue, sid),
+            Op::Unsubscribe { sid, max } => self.handle_unsubscribe(key, sid, max),
+            Op::Ping => self.handle_ping(key),
+            Op::Pong => self.handle_pong(key),
+            Op::Connect(json) => self.handle_connect(edge, key, json),
+            Op::Info(json) => match connect::check_info(json) {
+                Ok(()) => Flow::Continue,
+                Err(error) => self.refuse_json(edge, key, &error),
+            },
+            Op::Okay => Flow::Continue,
+            Op::Error(text) => self.handle_error(edge, key, text),
+        };
+        self.cut_overfull(edge);
+        if flow == Flow::Continue && !self.is_open(key) { Flow::Closed } else { flow }
+    }
+
+    fn is_open(&self, key: ConnKey) -> bool {
+        self.connections.find(key).is_some_and(super::connection::Connection::is_open)
+    }
+
+    #[inline]
+    fn handle_publish(&mut self, edge: &mut impl Edge, key: ConnKey, publish: &Publish<'_>) -> Flow {
+        let Some(connection) = self.connections.find_mut(key) else { return Flow::Closed };
+        connection.traffic.in_msgs += 1;
+        connection.traffic.in_bytes += publish.body.len() as u64;
+        self.stats.in_msgs += 1;
+        self.stats.in_bytes += publish.body.len() as u64;
+        connection.last_activity = self.now;
+        if connection.is_traced {
+            self.trace_publish(key, publish);
+        }
+        let Some(connection) = self.connections.find_mut(key) else { return Flow::Closed };
+        let was_announced = std::mem::take(&mut connection.is_body_announced);
+        let (pedantic, verbose) = (connection.client.pedantic, connection.client.verbose);
+        if pedantic && !was_announced {
+            self.check_publish_subject(key, publish.subject);
+        }
+        if publish.subject.starts_with(SYSTEM_PREFIX) {
+            self.refuse_publish(key, publish.subject);
+            return Flow::Continue;
+        }
+        if verbose {
+            self.enqueue(key, encode::OK);
+        }
+        let slowing = self.deliver(edge, key, publish);
+        if !self.is_open(key) {
+            return Flow::Closed;
+        }
+        match slowing {
+            Some(reader) => self.slow_down(key, reader),
+            None => Flow::Continue,
+        }
+    }
+
+    /// The line of a publish is there, its body is not: what depends on the line alone is
+    /// said now, and once.
+    pub(super) fn announce_body(&mut self, key: ConnKey, subject: &[u8]) {
+        let Some(connection) = self.connections.find_mut(key) else { return };
+        if !connection.is_body_announced {
+            connection.is_body_announced = true;
+            if connection.client.pedantic {
+                self.check_publish_subject(key, subject);
+            }
+        }
+    }
+
+    fn check_publish_subject(&mut self, key: ConnKey, subject: &[u8]) {
+        if !subject::is_valid_literal(subject) {
+            self.enqueue_error(key, ProtocolError::InvalidPublishSubject.wire_text());
+        }
+    }
+
+    #[cold]
+    fn refuse_publish(&mut self, key: ConnKey, subject: &[u8]) {
+        self.enqueue_error(key, &format!("Permissions Violation for Publish to {}", Quoted(subject)));
+        if let Some(connection) = self.connections.find(key) {
+            let user = Quoted(connection.client.user().as_bytes());
+            let text = format_args!("Publish Violation - User {user}, Subject {}", Quoted(subject));
+            self.log.add(Level::Error, &connection.peer, text);
+        }
+    }
+
+    /// The publisher waits for a reader that lags: until it has caught up, or for a moment.
+    fn slow_down(&mut self, key: ConnKey, reader: ConnKey) -> Flow {
+        let until = self.now + super::look::SLOWED_MAX;
+        let Some(connection) = self.connections.find_mut(key) else { return Flow::Closed };
+        connection.pause = Some(Pause::Slowed { until });
+        connection.stalls += 1;
+        self.stats.stalled_clients += 1;
+        self.look_by(key, until);
+        if let Some(reader) = self.connections.find_mut(reader)
+            && !reader.waiting.contains(&key)
+        {
+            reader.waiting.push(key);
+        }
+        Flow::Pause
+    }
+
+    fn handle_subscribe(&mut self, key: ConnKey, subject: &[u8], queue: Option<&[u8]>, sid: &[u8]) -> Flow {
+        let Some(connection) = self.connections.find_mut(key) else { return Flow::Closed };
+        connection.last_activity = self.now;
+        if connection.is_traced {
+            let queue = Printable(queue.unwrap_or_default());
+            let gap = if queue.0.is_empty() { "" } else { " " };
+            let text = format_args!("->> [SUB {}{gap}{queue} {}]", Printable(subject), Printable(sid));
+            self.log.add(Level::Trace, &connection.peer, text);
+        }
+        let max = self.limits.subscriptions_max;
+        if max > 0 && connection.subs.len() >= max {
+            let text = ProtocolError::MaxSubscriptions.wire_text();
+            self.log.add(Level::Error, &connection.peer, format_args!("{text}"));
+            self.enqueue_error(key, text);
+            return Flow::Continue;
+        }
+        let verbose = connection.client.verbose;
+        match self.interest.subscribe(key, &mut connection.subs, subject, queue, sid) {
+            Ok(Inserted::New(_) | Inserted::Duplicate(_)) if verbose => self.enqueue(key, encode::OK),
+            Ok(_) => {}
+            Err(_) => self.enqueue_error(key, ProtocolError::InvalidSubject.wire_text()),
+        }
+        Flow::Continue
+    }
+
+    fn handle_unsubscribe(&mut self, key: ConnKey, sid: &[u8], max: u64) -> Flow {
+        let Some(connection) = self.connections.find_mut(key) else { return Flow::Closed };
+        connection.last_activity = self.now;
+        if connection.is_traced {
+            let sid = Printable(sid);
+            if max == 0 {
+                self.log.add(Level::Trace, &connection.peer, format_args!("->> [UNSUB {sid}]"));
+            } else {
+                self.log.add(Level::Trace, &connection.peer, format_args!("->> [UNSUB {sid} {max}]"));
+            }
+        }
+        if let Some(id) = self.interest.find(key, sid) {
+            let sub = self.interest.sub_mut(id);
+            if max > sub.delivered {
+                sub.max = max;
+                let subject = Printable(sub.subject());
+                let text = format_args!("Deferring actual UNSUB({subject}): {max} max, {} received", sub.delivered);
+                self.log.add(Level::Debug, &connection.peer, text);
+            } else {
+                if connection.is_traced {
+                    self.log.add(Level::Trace, &connection.peer, format_args!("<-> [DELSUB {}]", Printable(sid)));
+                }
+                self.interest.remove(&mut connection.subs, id);
+            }
+        }
+        if connection.client.verbose {
+            self.enqueue(key, encode::OK);
+        }
+        Flow::Continue
+    }
+
+    fn handle_ping(&mut self, key: ConnKey) -> Flow {
+        let info_changed_at = self.info_changed_at;
+        let Some(connection) = self.connections.find_mut(key) else { return Flow::Closed };
+        if connection.is_traced {
+            self.log.add(Level::Trace, &connection.peer, format_args!("->> [PING]"));
+        }
+        let is_first = connection.client.is_connected && !connection.client.had_first_pong;
+        connection.client.had_first_pong |= is_first;
+        let missed_info =
+            is_first && connection.client.protocol >= 1 && info_changed_at > connection.start;
+        self.enqueue(key, encode::PONG);
+        if missed_info {
+            self.send_info(key);
+        }
+        Flow::Continue
+    }
+
+    fn handle_pong(&mut self, key: ConnKey) -> Flow {
+        let Some(connection) = self.connections.find_mut(key) else { return Flow::Closed };
+        if connection.is_traced {
+            self.log.add(Level::Trace, &connection.peer, format_args!("->> [PONG]"));
+        }
+        connection.ping.handle_pong(self.now);
+        Flow::Continue
+    }
+
+    fn handle_connect(&mut self, edge: &mut impl Edge, key: ConnKey, json: &[u8]) -> Flow {
+        let Some(connection) = self.connections.find_mut(key) else { return Flow::Closed };
+        connection.last_activity = self.now;
+        let parsed = match connect::parse_connect(json) {
+            Ok(parsed) => parsed,
+            Err(error) => return self.refuse_json(edge, key, &error),
+        };
+        if connection.is_traced {
+            // Only what is not secret: the raw line may hold a password or a token.
+            let text = format_args!("->> [CONNECT {}]", parsed.public());
+            self.log.add(Level::Trace, &connection.peer, text);
+        }
+        if let Err(error) = connection.client.handle_connect(parsed) {
+            let reason = match error {
+                ProtocolError::NoRespondersRequiresHeaders => CloseReason::NoRespondersRequiresHeaders,
+                _ => CloseReason::BadClientProtocol,
+            };
+            self.log.add(Level::Error, &connection.peer, format_args!("{}", error.wire_text()));
+            self.end_with_error(edge, key, error.wire_text(), reason);
+            return Flow::Closed;
+        }
+        if connection.client.verbose {
+            self.enqueue(key, encode::OK);
+        }
+        Flow::Continue
+    }
+
+    #[cold]
+    fn refuse_json(&mut self, edge: &mut impl Edge, key: ConnKey, error: &serde_json::Error) -> Flow {
+        if let Some(connection) = self.connections.find(key) {
+            self.log.add(Level::Error, &connection.peer, format_args!("{error}"));
+        }
+        self.end_lingering(edge, key, CloseReason::ProtocolViolation);
+        Flow::Closed
+    }
+
+    #[cold]
+    fn handle_error(&mut self, edge: &mut impl Edge, key: ConnKey, text: &[u8]) -> Flow {
+        if let Some(connection) = self.connections.find(key) {
+            self.log.add(Level::Error, &connection.peer, format_args!("Client Error {}", Printable(text)));
+        }
+        self.end_lingering(edge, key, CloseReason::ParseError);
+        Flow::Closed
+    }
+
+    #[cold]
+    pub(super) fn end_with_parse_error(&mut self, edge: &mut impl Edge, key: ConnKey, error: &ParseError) {
+        if let Some(connection) = self.connections.find(key) {
+            self.log.add(Level::Error, &connection.peer, format_args!("{error}"));
+        }
+        match error.wire_text() {
+            Some(text) => self.end_with_error(edge, key, text, error.close_reason()),
+            None => self.end_lingering(edge, key, error.close_reason()),
+        }
+    }
+
+    #[cold]
+    fn trace_publish(&mut self, key: ConnKey, publish: &Publish<'_>) {
+        let Some(connection) = self.connections.find(key) else { return };
+        let reply = publish.reply.map(|r| format!(" {}", Printable(r))).unwrap_or_default();
+        let (subject, size) = (Printable(publish.subject), Printable(publish.size_text));
+        let text = match publish.headers {
+            None => format!("->> [PUB {subject}{reply} {size}]"),
+            Some(h) => format!("->> [HPUB {subject}{reply} {} {size}]", Printable(h.size_text)),
+        };
+        self.log.add(Level::Trace, &connection.peer, format_args!("{text}"));
+        let payload = String::from_utf8_lossy(publish.body);
+        self.log.add(Level::Trace, &connection.peer, format_args!("->> MSG_PAYLOAD: [{payload}]"));
+    }
+}

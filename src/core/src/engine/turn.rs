@@ -1,0 +1,326 @@
+//! A turn: what one pass of the shard's loop does.
+//!
+//! Work is counted, not timed: bytes in, bytes out. Every ready connection gets its share,
+//! and what one connection may cause in one turn is bounded, so that nobody waits long
+//! behind a flood. Steps 1 (receive) to 3 of the PUB path; the others are called from here.
+
+use std::mem;
+
+use super::connection::Life;
+use super::operations::Flow;
+use super::{Edge, Engine, Level, Ready, Received};
+use crate::client::CloseReason;
+use crate::interest::ConnKey;
+use crate::proto::{self, Op, ParseError, ParseLimits, Parsed};
+use crate::time::Time;
+
+/// Bytes read from one connection at a time. 4 KiB reads cost three times as much per message.
+const READ_BYTES: usize = 64 * 1024;
+/// The same for a connection that is the only hot one.
+const READ_BYTES_ALONE: usize = 256 * 1024;
+/// An unfinished operation up to this size is copied in front of the next read; a larger
+/// one is received in place.
+const UNFINISHED_COPIED_MAX: usize = 64 * 1024;
+/// The shard's receive buffer.
+pub(super) const BUFFER_BYTES: usize = UNFINISHED_COPIED_MAX + READ_BYTES_ALONE;
+/// Bytes received in one turn, more or less.
+const TURN_IN_BYTES: usize = 1024 * 1024;
+/// Bytes delivered in one turn, more or less: a fan-out is never split.
+const TURN_OUT_BYTES: usize = 2 * 1024 * 1024;
+/// A batch for one connection that is flushed at once, so that a large fan-out stays in the cache.
+pub(super) const EARLY_FLUSH_BYTES: usize = 64 * 1024;
+/// Subscriptions of ended connections removed in one turn.
+const REMOVALS_PER_TURN: usize = 2048;
+
+const _: () = assert!(READ_BYTES <= UNFINISHED_COPIED_MAX);
+
+/// What the loop should do after a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// There is more to do: look for readiness without waiting, then take another turn.
+    Again,
+    /// Nothing to do until something is ready, or until then.
+    Park(Option<Time>),
+}
+
+impl Engine {
+    /// One pass: serve what is ready, flush what that produced, look at what is due.
+    pub fn turn(&mut self, edge: &mut impl Edge, ready: &[Ready], now: Time) -> Next {
+        self.now = now;
+        self.turn_out_bytes = 0;
+        for ready in ready {
+            self.note_ready(*ready);
+        }
+        self.serve_hot(edge);
+        self.flush_dirty(edge);
+        self.look_at_due(edge);
+        self.remove_some_subscriptions(edge);
+        // Looks may have produced PINGs, and a cut may have set publishers going.
+        self.flush_dirty(edge);
+        let more_to_free = self.pool.free_some();
+        let is_idle = self.hot.is_empty() && self.leaving.is_empty() && self.dirty.is_empty();
+        if is_idle && !more_to_free {
+            Next::Park(self.next_deadline())
+        } else {
+            Next::Again
+        }
+    }
+
+    fn note_ready(&mut self, ready: Ready) {
+        let Some(connection) = self.connections.find_mut(ready.key) else { return };
+        if ready.writable && connection.is_blocked {
+            connection.is_blocked = false;
+            if !connection.is_dirty {
+                connection.is_dirty = true;
+                self.dirty.push(ready.key);
+            }
+        }
+        if ready.readable {
+            self.heat(ready.key);
+        }
+    }
+
+    /// Puts a connection on the list of those to serve.
+    pub(super) fn heat(&mut self, key: ConnKey) {
+        if let Some(connection) = self.connections.find_mut(key)
+            && !connection.is_hot
+        {
+            connection.is_hot = true;
+            self.hot.push_back(key);
+        }
+    }
+
+    fn serve_hot(&mut self, edge: &mut impl Edge) {
+        let mut in_bytes = 0;
+        for _ in 0..self.hot.len() {
+            if in_bytes >= TURN_IN_BYTES || self.turn_out_bytes >= TURN_OUT_BYTES {
+                return;
+            }
+            let Some(key) = self.hot.pop_front() else { return };
+            let budget = if self.hot.is_empty() { READ_BYTES_ALONE } else { READ_BYTES };
+            let Some(connection) = self.connections.find_mut(key) else { continue };
+            connection.is_hot = false;
+            let (received, stays_hot) = self.serve(edge, key, budget);
+            in_bytes += received;
+            if stays_hot {
+                self.heat(key);
+            }
+        }
+    }
+
+    /// Reads from one connection and handles what came. Says how much that was, and whether
+    /// there may be more.
+    fn serve(&mut self, edge: &mut impl Edge, key: ConnKey, budget: usize) -> (usize, bool) {
+        let Some(connection) = self.connections.find_mut(key) else { return (0, false) };
+        match connection.life {
+            Life::Open => {}
+            Life::Lingering { .. } => return (0, self.discard_input(edge, key)),
+            Life::Flushing { .. } | Life::Gone => return (0, false),
+        }
+        if connection.pause.is_some() {
+            return (0, false);
+        }
+        if connection.has_backlog {
+            let input = mem::take(&mut connection.input);
+            self.handle_input(edge, key, &input);
+            let Some(connection) = self.connections.find(key) else { return (0, false) };
+            if connection.has_backlog || !connection.is_open() {
+                return (0, connection.is_open() && connection.pause.is_none());
+            }
+        }
+        let (received, asked) = self.receive(edge, key, budget);
+        let Some(connection) = self.connections.find_mut(key) else { return (0, false) };
+        let is_open = connection.is_open();
+        match received {
+            Received::Bytes(n) => {
+                if !is_open {
+                    return (n, false);
+                }
+                connection.note_read();
+                // A full read, or one cut short by a pause or a budget, has more behind it.
+                let stays_hot = n == asked || connection.has_backlog;
+                if connection.pause.is_some() {
+                    (n, false)
+                } else {
+                    if !stays_hot {
+                        edge.arm_read(key);
+                    }
+                    (n, stays_hot)
+                }
+            }
+            Received::Blocked => {
+                connection.note_read();
+                edge.arm_read(key);
+                (0, false)
+            }
+            Received::Eof => {
+                self.end(edge, key, CloseReason::ClientClosed);
+                (0, false)
+            }
+            Received::Failed => {
+                self.end_at_once(edge, key, CloseReason::ReadError);
+                (0, false)
+            }
+        }
+    }
+
+    /// One read, and the handling of what it brought. Gives the result and the bytes asked for.
+    fn receive(&mut self, edge: &mut impl Edge, key: ConnKey, budget: usize) -> (Received, usize) {
+        let Some(connection) = self.connections.find_mut(key) else { return (Received::Blocked, 0) };
+        let held = connection.input.len();
+        if connection.input_needed > UNFINISHED_COPIED_MAX || held > UNFINISHED_COPIED_MAX {
+            return self.receive_in_place(edge, key, budget);
+        }
+        let mut buffer = mem::take(&mut self.buffer);
+        buffer[..held].copy_from_slice(&connection.input);
+        let received = edge.receive(key, &mut buffer[held..held + budget]);
+        if let Received::Bytes(n) = received {
+            connection.input = Vec::new();
+            self.handle_input(edge, key, &buffer[..held + n]);
+        }
+        self.buffer = buffer;
+        (received, budget)
+    }
+
+    /// A read into the connection's own buffer, which holds a large unfinished operation. It
+    /// ends where the operation ends, and grows with what arrives, not with what was announced.
+    fn receive_in_place(&mut self, edge: &mut impl Edge, key: ConnKey, budget: usize) -> (Received, usize) {
+        let Some(connection) = self.connections.find_mut(key) else { return (Received::Blocked, 0) };
+        let mut input = mem::take(&mut connection.input);
+        let held = input.len();
+        let missing = connection.input_needed.saturating_sub(held);
+        let asked = if missing == 0 { budget } else { budget.min(missing) };
+        if input.capacity() < held + asked {
+            // At most twice what has arrived, and no more than the operation needs.
+            input.reserve_exact(asked.max(missing.min(held)));
+        }
+        input.resize(held + asked, 0);
+        let received = edge.receive(key, &mut input[held..]);
+        let n = if let Received::Bytes(n) = received { n } else { 0 };
+        input.truncate(held + n);
+        if n == 0 || input.len() < connection.input_needed {
+            connection.input = input;
+        } else {
+            self.handle_input(edge, key, &input);
+        }
+        (received, asked)
+    }
+
+    /// Handles every whole operation at the start of `input` and keeps the rest with the connection.
+    fn handle_input(&mut self, edge: &mut impl Edge, key: ConnKey, input: &[u8]) {
+        let Some(connection) = self.connections.find_mut(key) else { return };
+        let mut needed = connection.input_needed;
+        let mut has_backlog = false;
+        let mut at = 0;
+        if needed <= input.len() {
+            needed = 0;
+            let mut limits = self.parse_limits(key);
+            while at < input.len() {
+                match proto::parse(&input[at..], &limits) {
+                    Ok(Parsed::Op(op, len)) => {
+                        at += len;
+                        let flow = self.handle_op(edge, key, &op);
+                        self.flush_large(edge);
+                        if flow == Flow::Closed {
+                            return;
+                        }
+                        if flow == Flow::Pause || self.turn_out_bytes >= TURN_OUT_BYTES {
+                            has_backlog = at < input.len();
+                            break;
+                        }
+                        if matches!(op, Op::Connect(_)) {
+                            limits = self.parse_limits(key);
+                        }
+                    }
+                    Ok(Parsed::More) => break,
+                    Ok(Parsed::Body { subject, needed: all }) => {
+                        self.announce_body(key, subject);
+                        needed = all;
+                        break;
+                    }
+                    Err(mut error) => {
+                        if let ParseError::UnknownOperation { at: offset, .. } = &mut error {
+                            *offset += at;
+                        }
+                        self.end_with_parse_error(edge, key, &error);
+                        return;
+                    }
+                }
+            }
+        }
+        let Some(connection) = self.connections.find_mut(key).filter(|c| c.is_open()) else { return };
+        connection.has_backlog = has_backlog;
+        connection.input_needed = needed;
+        if at < input.len() {
+            connection.input = input[at..].to_vec();
+        }
+    }
+
+    fn parse_limits(&self, key: ConnKey) -> ParseLimits {
+        ParseLimits {
+            control_line_bytes_max: self.limits.control_line_bytes_max,
+            payload_bytes_max: self.limits.payload_bytes_max,
+            headers: self.connections.find(key).is_some_and(|c| c.client.headers),
+        }
+    }
+
+    /// Reads and throws away what a lingering peer still sends. True if there may be more.
+    fn discard_input(&mut self, edge: &mut impl Edge, key: ConnKey) -> bool {
+        /// A peer that sends more than this behind its own error gets its reset.
+        const DISCARDED_BYTES_MAX: usize = 4 * 1024 * 1024;
+        let received = edge.receive(key, &mut self.buffer[..READ_BYTES]);
+        let Some(connection) = self.connections.find_mut(key) else { return false };
+        match received {
+            Received::Bytes(n) => {
+                connection.discarded_bytes += n;
+                if connection.discarded_bytes > DISCARDED_BYTES_MAX {
+                    self.let_go(edge, key);
+                    return false;
+                }
+                true
+            }
+            Received::Blocked => {
+                edge.arm_read(key);
+                false
+            }
+            Received::Eof | Received::Failed => {
+                self.let_go(edge, key);
+                false
+            }
+        }
+    }
+
+    fn remove_some_subscriptions(&mut self, edge: &mut impl Edge) {
+        let Some(&key) = self.leaving.front() else { return };
+        let Some(connection) = self.connections.find_mut(key) else {
+            self.leaving.pop_front();
+            return;
+        };
+        if self.interest.remove_some(&mut connection.subs, REMOVALS_PER_TURN) {
+            self.leaving.pop_front();
+            self.release_if_done(edge, key);
+        }
+    }
+
+    /// Frees what an idle shard does not need. To be called before a long sleep.
+    pub fn trim(&mut self) {
+        self.pool.release();
+        for list in [&mut self.dirty, &mut self.large, &mut self.overfull] {
+            list.shrink_to(64);
+        }
+        self.scratch = Vec::new();
+    }
+
+    /// Notes that a connection's lines should be logged from now on, or not: for connections
+    /// made later, as in gnatsd 1.2.0.
+    pub fn set_verbosity(&mut self, debug: bool, trace: bool) {
+        self.log.debug = debug;
+        self.log.trace = trace;
+    }
+
+    pub(super) fn log_closed(&mut self, key: ConnKey) {
+        if let Some(connection) = self.connections.find(key) {
+            self.log.add(Level::Debug, &connection.peer, format_args!("Client connection closed"));
+        }
+    }
+}

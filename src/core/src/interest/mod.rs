@@ -1,0 +1,363 @@
+//! Who wants a subject: the subscriptions of one shard, and the results of matching against them.
+//!
+//! Owns the subscriptions of the shard's own connections. Knows no connection beyond its number, chooses no
+//! member of a queue group and delivers nothing. Step "match" of the PUB path, and nothing in it allocates
+//! once its buffers have grown.
+//!
+//! ```text
+//!  match_subject ── hint ──> cache ──> literals + trie        subscribe / remove
+//!                     │        │          │                     │
+//!                     └────────┴── MatchSet <── patch: literal ──┤
+//!                                     ^                         │
+//!                                     └── changes <── wildcard ──┘
+//! ```
+//!
+//! - `subs`: the records, one cache line each; `lists`: those with one subject together.
+//! - `literals` and `trie`: where a subscription is filed, by whether it has a wildcard.
+//! - `match_set`: a result; `cache`: results kept, each in a `slot`; `doorkeeper`: which are worth it;
+//!   `changes`: what kept results still have to learn.
+//! - `inspect`: figures for monitoring, and the table's check of itself.
+
+mod cache;
+mod changes;
+mod doorkeeper;
+mod hash;
+mod inspect;
+mod lists;
+mod literals;
+mod match_set;
+mod slot;
+mod subs;
+#[cfg(test)]
+mod tests;
+mod token;
+mod trie;
+
+use std::fmt;
+
+use hashbrown::HashTable;
+
+use crate::subject;
+use cache::{Cache, SLOT_EMPTY, SLOT_LAST};
+use changes::Changes;
+use hash::{Hashes, fold, spread};
+use lists::Lists;
+use literals::Literals;
+use match_set::{Receiver, Spare};
+use subs::HOME_LITERAL;
+use trie::{Trie, Walk};
+
+pub use cache::CacheLimits;
+pub use inspect::InterestMemory;
+pub use match_set::{Group, MatchSet, Target};
+pub use subs::{ConnKey, ConnSubs, Sub, SubId, Subs};
+
+/// What became of a SUB.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inserted {
+    /// A new subscription.
+    New(SubId),
+    /// The connection has a subscription with this sid; it stays as it is.
+    Duplicate(SubId),
+}
+
+/// The subject of a SUB has an empty token, or `>` before its last one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InvalidSubject;
+
+impl fmt::Display for InvalidSubject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("invalid subject")
+    }
+}
+
+impl std::error::Error for InvalidSubject {}
+
+/// Remembers a connection's last match. Never wrong: at worst the table is asked.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MatchHint {
+    slot: u32,
+}
+
+/// Names the result of a match. Good until the next match or change of a subscription.
+#[derive(Clone, Copy, Debug)]
+pub struct MatchRef {
+    slot: u32,
+}
+
+#[derive(Debug)]
+struct SidKey {
+    hash: u32,
+    sub: SubId,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    inserts: u64,
+    removes: u64,
+    matches: u64,
+    cache_hits: u64,
+}
+
+/// The subscriptions of one shard.
+#[derive(Debug)]
+pub struct Interest {
+    hashes: Hashes,
+    subs: Subs,
+    sids: HashTable<SidKey>,
+    lists: Lists,
+    literals: Literals,
+    trie: Trie,
+    changes: Changes,
+    cache: Cache,
+    walk: Walk,
+    spare: Spare,
+    counts: Counts,
+}
+
+impl Interest {
+    /// An empty table whose hashes are keyed by `seed`: random in a server, or clients could choose texts
+    /// that collide.
+    pub fn new(seed: u64) -> Self {
+        Self::with_limits(seed, CacheLimits::default())
+    }
+
+    /// An empty table with other bounds for its match cache.
+    pub fn with_limits(seed: u64, limits: CacheLimits) -> Self {
+        Self {
+            hashes: Hashes::new(seed),
+            subs: Subs::new(),
+            sids: HashTable::new(),
+            lists: Lists::default(),
+            literals: Literals::default(),
+            trie: Trie::new(),
+            changes: Changes::new(limits.changes_max),
+            cache: Cache::new(limits),
+            walk: Walk::default(),
+            spare: Spare::default(),
+            counts: Counts::default(),
+        }
+    }
+
+    /// Adds a subscription of `conn`, whose others are `conn_subs`. An empty `queue` is no queue group.
+    ///
+    /// A sid in use wins over everything else, a malformed subject included (gnatsd 1.2.0).
+    ///
+    /// # Errors
+    /// [`InvalidSubject`]; the sid stays free.
+    ///
+    /// # Cost
+    /// One allocation for the texts. Independent of how many others want the subject, and of the cache.
+    pub fn subscribe(
+        &mut self,
+        conn: ConnKey,
+        conn_subs: &mut ConnSubs,
+        subject: &[u8],
+        queue: Option<&[u8]>,
+        sid: &[u8],
+    ) -> Result<Inserted, InvalidSubject> {
+        let sid_hash = self.hashes.sid(conn.0, sid);
+        if let Some(id) = self.find_hashed(sid_hash, conn, sid) {
+            return Ok(Inserted::Duplicate(id));
+        }
+        if !subject::is_valid_subscription(subject) {
+            return Err(InvalidSubject);
+        }
+        let queue = queue.unwrap_or_default();
+        let queue_hash = if queue.is_empty() {
+            0
+        } else {
+            self.hashes.text_nonzero(queue)
+        };
+        let id = self
+            .subs
+            .insert(conn, conn_subs, subject, sid, queue, queue_hash);
+        self.sids.insert_unique(
+            spread(sid_hash),
+            SidKey {
+                hash: sid_hash,
+                sub: id,
+            },
+            |key| spread(key.hash),
+        );
+        let receiver = Receiver {
+            sub: id,
+            conn,
+            sid,
+            queue,
+            queue_hash,
+        };
+        if subject::has_wildcard(subject) {
+            self.trie
+                .insert(&self.hashes, subject, id, &mut self.lists, &mut self.subs);
+            self.changes.note(&self.hashes, true, subject, &receiver);
+        } else {
+            let hash = fold(self.hashes.text(subject));
+            self.literals
+                .insert(hash, subject, id, &mut self.lists, &mut self.subs);
+            self.cache
+                .patch(hash, subject, true, &receiver, &self.changes);
+        }
+        self.counts.inserts += 1;
+        Ok(Inserted::New(id))
+    }
+
+    /// The subscription of `conn` with this sid.
+    pub fn find(&self, conn: ConnKey, sid: &[u8]) -> Option<SubId> {
+        self.find_hashed(self.hashes.sid(conn.0, sid), conn, sid)
+    }
+
+    /// Removes a subscription. `conn_subs` are those of the connection it belongs to.
+    ///
+    /// # Cost
+    /// Independent of how many others want the subject, but for the search of one cached result.
+    pub fn remove(&mut self, conn_subs: &mut ConnSubs, id: SubId) {
+        let sub = self.subs.remove(conn_subs, id);
+        let sid_hash = self.hashes.sid(sub.conn().0, sub.sid());
+        match self.sids.find_entry(spread(sid_hash), |key| key.sub == id) {
+            Ok(key) => drop(key.remove()),
+            Err(_) => debug_assert!(false, "{id:?} has no sid"),
+        }
+        let receiver = Receiver::new(id, &sub);
+        let subject = sub.subject();
+        if sub.home == HOME_LITERAL {
+            let hash = fold(self.hashes.text(subject));
+            self.literals.remove(
+                hash,
+                subject,
+                id,
+                sub.place,
+                &mut self.lists,
+                &mut self.subs,
+            );
+            self.cache
+                .patch(hash, subject, false, &receiver, &self.changes);
+        } else {
+            self.trie.remove(
+                sub.home,
+                subject,
+                id,
+                sub.place,
+                &mut self.lists,
+                &mut self.subs,
+            );
+            self.changes.note(&self.hashes, false, subject, &receiver);
+        }
+        self.counts.removes += 1;
+    }
+
+    /// Removes at most `limit` subscriptions of a connection, oldest first; true when none is left.
+    pub fn remove_some(&mut self, conn_subs: &mut ConnSubs, limit: usize) -> bool {
+        for _ in 0..limit {
+            let Some(id) = conn_subs.first() else { break };
+            self.remove(conn_subs, id);
+        }
+        conn_subs.is_empty()
+    }
+
+    /// A subscription that exists.
+    ///
+    /// # Panics
+    /// May panic, or give another subscription, if it was removed.
+    pub fn sub(&self, id: SubId) -> &Sub {
+        debug_assert!(self.subs.is_live(id), "{id:?} was removed");
+        &self.subs[id]
+    }
+
+    /// The same, to change its counters.
+    ///
+    /// # Panics
+    /// As [`Interest::sub`].
+    pub fn sub_mut(&mut self, id: SubId) -> &mut Sub {
+        debug_assert!(self.subs.is_live(id), "{id:?} was removed");
+        &mut self.subs[id]
+    }
+
+    /// The subscriptions of one connection, oldest first.
+    pub fn of_conn(&self, conn_subs: &ConnSubs) -> impl Iterator<Item = SubId> {
+        self.subs.of_conn(conn_subs)
+    }
+
+    /// Finds who receives a message published to `subject`, taken token by token literally. A subject with
+    /// an empty token reaches nobody (2.x). `hint` belongs to the publishing connection.
+    ///
+    /// # Cost
+    /// A comparison if the connection published to the subject last; else a look into the cache; else
+    /// the tables.
+    #[inline]
+    pub fn match_subject(&mut self, subject: &[u8], hint: &mut MatchHint) -> MatchRef {
+        if !self.cache.is_current(hint.slot, subject, &self.changes) {
+            hint.slot = self.match_cached(subject);
+        }
+        MatchRef { slot: hint.slot }
+    }
+
+    /// A result, and beside it the subscriptions, whose counters delivery changes.
+    #[inline]
+    pub fn matched(&mut self, result: MatchRef) -> (&MatchSet, &mut Subs) {
+        (self.cache.set(result.slot), &mut self.subs)
+    }
+
+    fn find_hashed(&self, hash: u32, conn: ConnKey, sid: &[u8]) -> Option<SubId> {
+        self.sids
+            .find(spread(hash), |key| {
+                key.hash == hash && {
+                    let sub = &self.subs[key.sub];
+                    sub.conn() == conn && sub.sid() == sid
+                }
+            })
+            .map(|key| key.sub)
+    }
+
+    /// The slot with the result for `subject`, from the cache or built.
+    #[inline(never)]
+    fn match_cached(&mut self, subject: &[u8]) -> u32 {
+        self.counts.matches += 1;
+        let hash = self.hashes.text(subject);
+        match self.cache.find(fold(hash), subject) {
+            Some(slot) if self.cache.catch_up(slot, subject, &self.changes) => {
+                self.counts.cache_hits += 1;
+                slot
+            }
+            Some(slot) => {
+                self.build(fold(hash), subject);
+                self.cache.replace(slot)
+            }
+            None if self.build(fold(hash), subject) => self.cache.admit(hash, &self.hashes),
+            None => SLOT_EMPTY,
+        }
+    }
+
+    /// Builds the result for `subject` in [`SLOT_LAST`] from the tables; false if the subject is malformed.
+    fn build(&mut self, hash: u32, subject: &[u8]) -> bool {
+        let Self {
+            hashes,
+            subs,
+            lists,
+            literals,
+            trie,
+            changes,
+            cache,
+            walk,
+            spare,
+            ..
+        } = self;
+        let set = cache.last_mut(subject, spare);
+        let mut push = |members: &[SubId]| {
+            for &id in members {
+                set.build_push(Receiver::new(id, &subs[id]), spare);
+            }
+        };
+        if !trie.walk(hashes, subject, walk, |entry| push(lists.members(entry))) {
+            return false;
+        }
+        push(literals.find(hash, subject, lists, subs));
+        cache.built(hash, changes);
+        true
+    }
+}
+
+const _: () = assert!(
+    SLOT_EMPTY == 0 && SLOT_LAST == 1,
+    "a default hint names the empty slot"
+);

@@ -1,0 +1,197 @@
+//! The JSON of CONNECT, read as the original's decoder reads it.
+//!
+//! Keys match in any case, `null` changes nothing, the last of duplicate keys wins, unknown
+//! keys are skipped and not kept, bad UTF-8 in strings is tolerated; a wrong type, an array
+//! or anything behind the document is an error. The caller has bounded the length (control
+//! line); unknown values are skipped without recursion, so depth needs no bound.
+
+use std::fmt;
+
+use serde::Deserializer as _;
+use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
+
+/// What one CONNECT gave; `None` where the key was missing or `null`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Connect {
+    /// Wants `+OK`.
+    pub verbose: Option<bool>,
+    /// Wants publish subjects checked.
+    pub pedantic: Option<bool>,
+    /// Wants its own messages back.
+    pub echo: Option<bool>,
+    /// Takes and sends headers.
+    pub headers: Option<bool>,
+    /// Wants to know when nobody listens.
+    pub no_responders: Option<bool>,
+    /// Protocol version.
+    pub protocol: Option<i64>,
+    /// User name.
+    pub user: Option<String>,
+    /// Client's name for itself.
+    pub name: Option<String>,
+    /// Client library's language.
+    pub lang: Option<String>,
+    /// Client library's version.
+    pub version: Option<String>,
+}
+
+impl Connect {
+    /// The parts that are no secret, as JSON for the trace log.
+    pub fn public(&self) -> String {
+        let mut public = serde_json::Map::new();
+        let flags = [
+            ("verbose", self.verbose),
+            ("pedantic", self.pedantic),
+            ("echo", self.echo),
+            ("headers", self.headers),
+            ("no_responders", self.no_responders),
+        ];
+        let texts = [
+            ("user", &self.user),
+            ("name", &self.name),
+            ("lang", &self.lang),
+            ("version", &self.version),
+        ];
+        public.extend(flags.iter().filter_map(|(k, v)| Some(((*k).to_owned(), (*v)?.into()))));
+        public.extend(self.protocol.map(|n| ("protocol".to_owned(), n.into())));
+        public.extend(texts.iter().filter_map(|(k, v)| Some(((*k).to_owned(), v.as_deref()?.into()))));
+        serde_json::Value::Object(public).to_string()
+    }
+}
+
+/// Reads the argument of CONNECT.
+///
+/// # Errors
+/// The JSON library's text, for the log; the peer is closed without `-ERR`.
+pub fn parse_connect(arg: &[u8]) -> Result<Connect, serde_json::Error> {
+    let text = String::from_utf8_lossy(arg);
+    let mut json = serde_json::Deserializer::from_str(&text);
+    let connect = json.deserialize_option(Document)?;
+    json.end()?;
+    Ok(connect)
+}
+
+/// INFO from a client has to be JSON; nothing in it matters.
+///
+/// # Errors
+/// The JSON library's text.
+pub fn check_info(arg: &[u8]) -> Result<(), serde_json::Error> {
+    parse_connect(arg).map(|_| ())
+}
+
+struct Document;
+
+impl<'de> Visitor<'de> for Document {
+    type Value = Connect;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_none<E>(self) -> Result<Connect, E> {
+        Ok(Connect::default())
+    }
+
+    fn visit_unit<E>(self) -> Result<Connect, E> {
+        Ok(Connect::default())
+    }
+
+    fn visit_some<D: serde::Deserializer<'de>>(self, json: D) -> Result<Connect, D::Error> {
+        json.deserialize_map(self)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Connect, A::Error> {
+        let mut connect = Connect::default();
+        while let Some(key) = map.next_key::<String>()? {
+            match key.to_ascii_lowercase().as_str() {
+                "verbose" => set(&mut connect.verbose, &mut map)?,
+                "pedantic" => set(&mut connect.pedantic, &mut map)?,
+                "echo" => set(&mut connect.echo, &mut map)?,
+                "headers" => set(&mut connect.headers, &mut map)?,
+                "no_responders" => set(&mut connect.no_responders, &mut map)?,
+                "protocol" => set(&mut connect.protocol, &mut map)?,
+                "user" => set(&mut connect.user, &mut map)?,
+                "name" => set(&mut connect.name, &mut map)?,
+                "lang" => set(&mut connect.lang, &mut map)?,
+                "version" => set(&mut connect.version, &mut map)?,
+                // Credentials that no option of this server reads yet still have to be text.
+                "pass" | "auth_token" => set(&mut None::<String>, &mut map)?,
+                "tls_required" => set(&mut None::<bool>, &mut map)?,
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(connect)
+    }
+
+    fn visit_seq<A: serde::de::SeqAccess<'de>>(self, _: A) -> Result<Connect, A::Error> {
+        Err(A::Error::custom("expected a JSON object, got an array"))
+    }
+}
+
+/// Sets a field unless the value is `null`.
+fn set<'de, T, A>(field: &mut Option<T>, map: &mut A) -> Result<(), A::Error>
+where
+    T: serde::Deserialize<'de>,
+    A: MapAccess<'de>,
+{
+    if let Some(value) = map.next_value::<Option<T>>()? {
+        *field = Some(value);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_clients_send() {
+        let c = parse_connect(
+            br#"{"verbose":false,"PEDANTIC":true,"echo":null,"jwt":null,"protocol":1,"name":"x"} "#,
+        )
+        .unwrap();
+        assert_eq!(c.verbose, Some(false));
+        assert_eq!(c.pedantic, Some(true));
+        assert_eq!(c.echo, None);
+        assert_eq!(c.protocol, Some(1));
+        assert_eq!(c.name.as_deref(), Some("x"));
+        assert_eq!(parse_connect(b"null").unwrap(), Connect::default());
+        assert_eq!(parse_connect(b"{}").unwrap(), Connect::default());
+        let c = parse_connect(b"{\"verbose\":true,\"verbose\":false,\"name\":\"\xff\"}").unwrap();
+        assert_eq!(c.verbose, Some(false));
+        assert_eq!(c.name.as_deref(), Some("\u{fffd}"));
+    }
+
+    #[test]
+    fn refuses_what_is_not_an_object_of_these_types() {
+        for bad in [
+            &b""[..],
+            b"[]",
+            b"1",
+            b"\"x\"",
+            b"true",
+            b"{",
+            b"{}x",
+            b"{\"verbose\":\"true\"}",
+            b"{\"protocol\":\"1\"}",
+            b"{\"protocol\":1.0}",
+            b"{\"user\":1}",
+            b"{\"pass\":1}",
+        ] {
+            assert!(parse_connect(bad).is_err(), "{}", String::from_utf8_lossy(bad));
+        }
+    }
+
+    #[test]
+    fn depth_does_not_matter() {
+        let mut deep = b"{\"x\":".to_vec();
+        deep.extend(std::iter::repeat_n(b'[', 100_000));
+        deep.extend(std::iter::repeat_n(b']', 100_000));
+        deep.push(b'}');
+        assert_eq!(parse_connect(&deep).unwrap(), Connect::default());
+        deep.truncate(50_000);
+        assert!(parse_connect(&deep).is_err());
+    }
+}

@@ -1,0 +1,19 @@
+//! The wire protocol: bytes in, operations out; and the lines the server says.
+//!
+//! Knows no connection, no subscription table, no socket. Step 2 (parse) of the PUB path.
+
+pub mod connect;
+pub mod encode;
+pub mod error;
+pub mod info;
+mod line;
+mod op;
+mod parser;
+pub mod quote;
+
+pub use error::{ParseError, ProtocolError};
+pub use op::{Headers, Op, Publish};
+pub use parser::{ParseLimits, Parsed, parse};
+
+#[cfg(test)]
+mod tests;
