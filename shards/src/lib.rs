@@ -1,1 +1,62 @@
-//! x
+//! Thread-per-core runtime: one pinned thread, one driver and one service per shard.
+//!
+//! A **shard** is a thread and all it owns. Nothing is shared between shards but what their
+//! services choose to share. This crate starts the threads, tells a service which of its sockets
+//! are ready, carries control messages to it, and lets it sleep without ever missing one. It knows
+//! nothing of what the service does with the bytes.
+//!
+//! ```text
+//!   any thread                     shard thread `<name>-<n>`
+//!  +------------+   control    +--------------------------------------+
+//!  | Handle<C>  |--(channel)-->| run_loop                             |
+//!  |  send      |              |   1. control messages (bounded)      |
+//!  |  wake      |--(eventfd)-->|   2. service.turn(io) -> Next        |
+//!  +------------+  if asleep   |   3. Again      driver.turn()        |
+//!                              |      Park(at)   announce, look again,|
+//!                              |                 driver.park(at)      |
+//!                              |      Stop       leave                |
+//!                              +------------------+-------------------+
+//!                                                 | Io: attach, arm, take_ready
+//!                                   +-------------+-------------+
+//!                                   |  driver: uring | epoll    |
+//!                                   +---------------------------+
+//! ```
+//!
+//! # Map
+//! - [`start`], [`Runtime`], [`Handle`]: `runtime.rs`, `handle.rs`, and `shard.rs` for the thread.
+//! - [`Service`], [`Io`], [`Next`]: `service.rs`, the contract with the code that runs on a shard.
+//! - `run_loop.rs`: the loop drawn above; the same code on both drivers.
+//! - `wake.rs`: who sleeps, who must wake it, and the order that makes it safe.
+//! - `driver/`: readiness. `uring.rs` is the only file that imports glommio.
+//! - `probe.rs`: may this process use io_uring, and if not, who says so.
+//! - `placement.rs`: which CPU a shard gets.
+//!
+//! # Two drivers, one loop
+//! `uring` keeps one-shot polls armed in a glommio executor; `epoll` keeps level-triggered
+//! registrations in an epoll instance. Both answer the same six calls of [`Io`], so a service
+//! cannot tell them apart. [`DriverChoice::Auto`] takes `uring` where the kernel allows it.
+//!
+//! # Rules of the house
+//! Nothing here blocks a shard or writes a log: what an operator should read comes back as text
+//! from [`Runtime::warnings`] or as a [`ShardFailure`]. `unsafe` lives in `probe.rs` (raw system
+//! calls) and `driver/waker.rs` (a waker without allocation), nowhere else.
+
+#![deny(unsafe_op_in_unsafe_fn, clippy::undocumented_unsafe_blocks)]
+
+mod config;
+mod driver;
+mod error;
+mod handle;
+mod placement;
+mod probe;
+mod run_loop;
+mod runtime;
+mod service;
+mod shard;
+mod wake;
+
+pub use config::{Config, DriverChoice, DriverKind, UnknownDriver};
+pub use error::{ShardFailure, StartError};
+pub use handle::{Gone, Handle};
+pub use runtime::{Runtime, start};
+pub use service::{Io, Next, Ready, Service, ShardId, Token};

@@ -65,11 +65,6 @@ impl ChunkPool {
         self.retired.truncate(keep);
         !self.retired.is_empty()
     }
-
-    /// Frees every spare chunk: an idle shard holds none.
-    pub fn release(&mut self) {
-        *self = ChunkPool::default();
-    }
 }
 
 /// Bytes on their way to one peer.
@@ -213,8 +208,6 @@ mod tests {
         assert_eq!(pool.large.len(), SPARE_CHUNKS_MAX);
         assert!(pool.free_some());
         assert!(!pool.free_some());
-        pool.release();
-        assert!(pool.large.is_empty());
     }
 
     proptest! {

@@ -3,7 +3,7 @@
 //! The texts are those of gnatsd 1.2.0, or of 2.x where 1.2.0 hung or crashed; in front of
 //! them stands the place, as `file:line:column: `, which 1.2.0 did not give.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use super::value::Position;
 
@@ -153,10 +153,24 @@ impl fmt::Display for Found {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             None => f.write_str("EOF"),
-            // An error is one line and does not drive a terminal.
-            Some(c) if c.is_control() => write!(f, "{}", c.escape_default()),
-            Some(c) => write!(f, "{c}"),
+            Some(c) => f.write_char(c),
         }
+    }
+}
+
+/// Keeps an error on one line and away from the terminal, whatever text it quotes.
+pub(super) struct OneLine<'a, 'f>(pub(super) &'a mut fmt::Formatter<'f>);
+
+impl fmt::Write for OneLine<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for c in text.chars() {
+            if c.is_control() {
+                write!(self.0, "{}", c.escape_default())?;
+            } else {
+                self.0.write_char(c)?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -178,6 +192,7 @@ impl Within {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut f = OneLine(f);
         match self {
             Problem::UnexpectedEof(within) => f.write_str(within.text()),
             Problem::AfterTopValue(found) => {

@@ -650,6 +650,23 @@ fn includes() {
     ]);
 }
 
+#[test]
+fn an_error_is_one_line_whatever_it_quotes() {
+    check_errors(&[
+        (
+            "include \"a\n\x1bb\"",
+            "1:1: Error parsing include file 'a\\n\\u{1b}b', error opening config file: open a\\n\\u{1b}b: no \
+             such file or directory.",
+        ),
+        (
+            "a = $\x1b[31m",
+            "1:5: Variable reference for '\\u{1b}[31m' on line 1 can not be found.",
+        ),
+    ]);
+    let error = parse_text(Path::new("a\nb"), b"=", &mut Fixture::default()).unwrap_err();
+    assert_eq!(error.to_string(), "a\\nb:1:1: Unexpected key separator '='");
+}
+
 /// A tree of files without end: every file includes another.
 struct Endless;
 

@@ -3,8 +3,10 @@
 //! Knows nothing of how it was written; the parser builds these, the option reader walks them.
 
 use std::collections::HashMap;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
+
+use super::error::OneLine;
 
 /// A place in a configuration text. Lines and columns count from 1, columns in characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +21,7 @@ pub struct Position {
 
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}", self.file, self.line, self.column)
+        write!(OneLine(f), "{}:{}:{}", self.file, self.line, self.column)
     }
 }
 

@@ -302,22 +302,6 @@ impl Engine {
         }
     }
 
-    /// Frees what an idle shard does not need. To be called before a long sleep.
-    pub fn trim(&mut self) {
-        self.pool.release();
-        for list in [&mut self.dirty, &mut self.large, &mut self.overfull] {
-            list.shrink_to(64);
-        }
-        self.scratch = Vec::new();
-    }
-
-    /// Notes that a connection's lines should be logged from now on, or not: for connections
-    /// made later, as in gnatsd 1.2.0.
-    pub fn set_verbosity(&mut self, debug: bool, trace: bool) {
-        self.log.debug = debug;
-        self.log.trace = trace;
-    }
-
     pub(super) fn log_closed(&mut self, key: ConnKey) {
         if let Some(connection) = self.connections.find(key) {
             self.log.add(Level::Debug, &connection.peer, format_args!("Client connection closed"));

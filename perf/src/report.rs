@@ -1,0 +1,258 @@
+//! The figures of one run, as text and as JSON.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::scenarios::{Scenario, Shape};
+
+/// What one run of one scenario came to.
+#[derive(Clone, Debug)]
+pub(crate) struct Outcome {
+    /// What was run.
+    pub(crate) scenario: Scenario,
+    /// What the cost is divided by: deliveries; with no subscriber, messages; with replies, round trips.
+    pub(crate) counted: u64,
+    /// Messages sent.
+    pub(crate) published: u64,
+    /// From the first message to the last PONG.
+    pub(crate) elapsed: Duration,
+    /// Processor time of the server in that stretch.
+    pub(crate) server_time: Option<Duration>,
+    /// Processor time of the generator in that stretch.
+    pub(crate) generator_time: Duration,
+    /// Times of the round trips.
+    pub(crate) latency: Option<Latency>,
+    /// Memory of idle connections.
+    pub(crate) memory: Option<Memory>,
+}
+
+/// Quantiles of a latency.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Latency {
+    /// Half are below.
+    pub(crate) p50: Duration,
+    /// 1 in 100 is above.
+    pub(crate) p99: Duration,
+    /// 1 in 1000 is above.
+    pub(crate) p999: Duration,
+    /// The longest.
+    pub(crate) max: Duration,
+}
+
+impl Latency {
+    /// Quantiles of these times; `None` of none.
+    pub(crate) fn of(mut times: Vec<Duration>) -> Option<Self> {
+        times.sort_unstable();
+        let last = times.len().checked_sub(1)?;
+        let quantile = |per_mille: usize| times[last * per_mille / 1000];
+        Some(Self {
+            p50: quantile(500),
+            p99: quantile(990),
+            p999: quantile(999),
+            max: times[last],
+        })
+    }
+}
+
+/// Resident memory before and after connections were opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Memory {
+    /// How many were opened between the two readings.
+    pub(crate) connections: u64,
+    /// Bytes before.
+    pub(crate) rss_before: u64,
+    /// Bytes after.
+    pub(crate) rss_after: u64,
+}
+
+impl Memory {
+    /// Bytes that each connection added.
+    pub(crate) fn bytes_each(&self) -> f64 {
+        self.rss_after.saturating_sub(self.rss_before) as f64 / self.connections as f64
+    }
+}
+
+impl Outcome {
+    /// The counts of a run; the rest is filled in by who measured it.
+    pub(crate) fn new(scenario: &Scenario, counted: u64, elapsed: Duration) -> Self {
+        Self {
+            scenario: *scenario,
+            counted,
+            published: 0,
+            elapsed,
+            server_time: None,
+            generator_time: Duration::ZERO,
+            latency: None,
+            memory: None,
+        }
+    }
+
+    /// Counted things per second.
+    pub(crate) fn rate(&self) -> f64 {
+        self.counted as f64 / self.elapsed.as_secs_f64()
+    }
+
+    /// Processor time of the server for each counted thing, in ns.
+    pub(crate) fn server_ns_each(&self) -> Option<f64> {
+        let time = self.server_time.filter(|_| self.counted > 0)?;
+        Some(time.as_nanos() as f64 / self.counted as f64)
+    }
+
+    /// Processor time of the generator for each counted thing, in ns.
+    pub(crate) fn generator_ns_each(&self) -> f64 {
+        self.generator_time.as_nanos() as f64 / self.counted.max(1) as f64
+    }
+
+    /// Share of one CPU that the server used; above 1 when it used several.
+    pub(crate) fn server_share(&self) -> Option<f64> {
+        self.server_time
+            .map(|time| time.as_secs_f64() / self.elapsed.as_secs_f64())
+    }
+
+    /// The figure this scenario is about, and its unit: bytes per connection, or ns of the server's
+    /// processor time.
+    pub(crate) fn figure(&self) -> Option<(f64, &'static str)> {
+        match self.memory {
+            Some(memory) => Some((memory.bytes_each(), "B/conn")),
+            None => self.server_ns_each().map(|ns| (ns, "ns")),
+        }
+    }
+
+    /// What `counted` counts.
+    fn unit(&self) -> &'static str {
+        match self.scenario.shape {
+            Shape::Publish => "messages",
+            Shape::RequestReply => "round trips",
+            _ => "deliveries",
+        }
+    }
+
+    /// All figures as one object; times in ns, sizes in bytes.
+    pub(crate) fn to_json(&self) -> Value {
+        let mut value = json!({
+            "scenario": self.scenario.to_string(),
+            "payload_bytes": self.scenario.payload_bytes,
+            "counted": self.counted,
+            "unit": self.unit(),
+            "published": self.published,
+            "seconds": self.elapsed.as_secs_f64(),
+            "rate": self.rate(),
+            "generator_ns_each": self.generator_ns_each(),
+            "server_ns_each": self.server_ns_each(),
+            "server_share": self.server_share(),
+        });
+        if let Some(latency) = self.latency {
+            let ns = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+            value["latency_ns"] = json!({
+                "p50": ns(latency.p50),
+                "p99": ns(latency.p99),
+                "p999": ns(latency.p999),
+                "max": ns(latency.max),
+            });
+        }
+        if let Some(memory) = self.memory {
+            value["memory"] = json!({
+                "connections": memory.connections,
+                "rss_before": memory.rss_before,
+                "rss_after": memory.rss_after,
+                "bytes_each": memory.bytes_each(),
+            });
+        }
+        value
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.elapsed.as_secs_f64();
+        if let Some(memory) = self.memory {
+            writeln!(
+                f,
+                "{}: {} connections, {:.0} bytes each",
+                self.scenario,
+                memory.connections,
+                memory.bytes_each()
+            )?;
+        } else {
+            let rate = self.rate();
+            writeln!(
+                f,
+                "{}: {} {} in {seconds:.2} s, {rate:.0}/s",
+                self.scenario,
+                self.counted,
+                self.unit()
+            )?;
+            writeln!(f, "  generator {:.1} ns each", self.generator_ns_each())?;
+        }
+        if let Some(share) = self.server_share() {
+            write!(f, "  server    ")?;
+            if let Some(ns) = self.server_ns_each() {
+                write!(f, "{ns:.1} ns each, ")?;
+            }
+            writeln!(f, "{:.2} % of a CPU for {seconds:.2} s", share * 100.0)?;
+        }
+        if let Some(Latency {
+            p50,
+            p99,
+            p999,
+            max,
+        }) = self.latency
+        {
+            writeln!(
+                f,
+                "  latency   p50 {p50:.1?}, p99 {p99:.1?}, p99.9 {p999:.1?}, max {max:.1?}"
+            )?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome() -> Outcome {
+        let scenario = "1to1:16".parse().expect("a scenario");
+        let mut outcome = Outcome::new(&scenario, 1000, Duration::from_millis(500));
+        outcome.server_time = Some(Duration::from_micros(250));
+        outcome.generator_time = Duration::from_micros(20);
+        outcome
+    }
+
+    #[test]
+    fn figures_are_per_counted_thing() {
+        let outcome = outcome();
+        assert_eq!(outcome.rate(), 2000.0);
+        assert_eq!(outcome.figure(), Some((250.0, "ns")));
+        assert_eq!(outcome.to_json()["server_ns_each"], 250.0);
+        assert!(
+            outcome
+                .to_string()
+                .contains("server    250.0 ns each, 0.05 % of a CPU")
+        );
+    }
+
+    #[test]
+    fn memory_is_the_figure_of_idle() {
+        let mut outcome = outcome();
+        outcome.memory = Some(Memory {
+            connections: 10,
+            rss_before: 1000,
+            rss_after: 21_000,
+        });
+        assert_eq!(outcome.figure(), Some((2000.0, "B/conn")));
+        assert_eq!(outcome.to_json()["memory"]["bytes_each"], 2000.0);
+    }
+
+    #[test]
+    fn quantiles() {
+        let latency =
+            Latency::of((1..=1001).rev().map(Duration::from_micros).collect()).expect("some");
+        assert_eq!(latency.p50, Duration::from_micros(501));
+        assert_eq!(latency.p99, Duration::from_micros(991));
+        assert_eq!(latency.max, Duration::from_micros(1001));
+        assert_eq!(Latency::of(Vec::new()), None);
+    }
+}

@@ -1,0 +1,35 @@
+//! What other threads say to a shard.
+
+use std::net::{SocketAddr, TcpStream};
+
+use crossbeam_channel::Sender;
+use gnatsd_core::engine::snapshot::{ConnQuery, ConnSnapshot, Page, ShardStats, SubSnapshot};
+
+/// A message to a shard. Answers go back through the sender that came with the question; an
+/// asker that has gone is no error.
+#[derive(Debug)]
+pub enum Control {
+    /// A connection for this shard.
+    Open(Accepted),
+    /// The counters.
+    Stats(Sender<ShardStats>),
+    /// A page of connections.
+    Connections(ConnQuery, Sender<Page<ConnSnapshot>>),
+    /// A page of subscriptions: cursor, entries at most.
+    Subscriptions(u32, u32, Sender<Page<SubSnapshot>>),
+    /// Leave the loop.
+    Stop,
+}
+
+/// A connection as the acceptor hands it over.
+#[derive(Debug)]
+pub struct Accepted {
+    /// Non-blocking, options set.
+    pub stream: TcpStream,
+    /// Its id.
+    pub cid: u64,
+    /// Who is at the other end; an IPv4 address is not mapped.
+    pub peer: SocketAddr,
+    /// There is no room for it.
+    pub is_refused: bool,
+}

@@ -1,0 +1,263 @@
+//! The log: lines from every thread to one sink thread, which alone writes.
+//!
+//! `env_logger` formats and filters in front of it; it cannot reopen a file or change level
+//! at run time, so the writing is ours. A shard never waits for a disk: a full queue drops
+//! the line, and the sink says how many were lost.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, IsTerminal, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use jiff::tz::TimeZone;
+use log::{Level, LevelFilter, Record};
+
+/// Lines that may wait for the sink.
+const QUEUE_LINES: usize = 16 * 1024;
+/// How long the end of the process waits for the sink.
+const FLUSH_LIMIT: Duration = Duration::from_millis(300);
+/// Records with this target end the process: tag `[FTL]`.
+pub const FATAL: &str = "gnatsd::fatal";
+/// Log files are readable by the group at most.
+const FILE_MODE: u32 = 0o640;
+
+/// What the log should look like.
+#[derive(Clone, Debug)]
+pub struct LogOptions {
+    /// Append to this file instead of writing to stderr.
+    pub file: Option<PathBuf>,
+    /// Debug lines.
+    pub debug: bool,
+    /// Protocol lines.
+    pub trace: bool,
+    /// Time in front of every line.
+    pub time: bool,
+    /// That time is UTC.
+    pub utc: bool,
+}
+
+enum Message {
+    Line(Vec<u8>),
+    Reopen,
+    Flush(Sender<()>),
+}
+
+/// The running log.
+#[derive(Debug, Clone)]
+pub struct Log {
+    queue: Sender<Message>,
+}
+
+impl std::fmt::Debug for Message {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Message")
+    }
+}
+
+impl Log {
+    /// Starts the sink and takes over the process's logging.
+    ///
+    /// # Errors
+    /// If the file cannot be opened, in the original's words.
+    pub fn start(options: &LogOptions) -> Result<Log, String> {
+        let sink = Sink::open(options.file.as_deref()).map_err(|(path, error)| {
+            format!("error opening file: open {}: {}", path.display(), super::listener::error_text(&error))
+        })?;
+        let (queue, lines) = bounded(QUEUE_LINES);
+        let lost = Arc::new(AtomicU64::new(0));
+        let writer = QueueWriter { queue: queue.clone(), lost: Arc::clone(&lost) };
+        let style = Style {
+            colours: options.file.is_none() && io::stderr().is_terminal(),
+            time: options.time,
+            utc: options.utc,
+            pid: std::process::id(),
+        };
+        thread::Builder::new()
+            .name("log".to_owned())
+            .spawn(move || sink.run(&lines, &lost))
+            .map_err(|e| format!("cannot start the log: {e}"))?;
+        env_logger::Builder::new()
+            .filter(None, LevelFilter::Error)
+            .filter(Some("gnatsd"), LevelFilter::Trace)
+            .format(move |out, record| style.write(out, record))
+            .target(env_logger::Target::Pipe(Box::new(writer)))
+            .try_init()
+            .map_err(|e| format!("cannot start the log: {e}"))?;
+        log::set_max_level(match (options.trace, options.debug) {
+            (true, _) => LevelFilter::Trace,
+            (false, true) => LevelFilter::Debug,
+            (false, false) => LevelFilter::Info,
+        });
+        Ok(Log { queue })
+    }
+
+    /// Opens the file anew, after it was moved away.
+    pub fn reopen(&self) {
+        let _ = self.queue.send(Message::Reopen);
+    }
+
+    /// Waits until everything logged so far is written, but not for ever.
+    pub fn flush(&self) {
+        let (done, is_done) = bounded(1);
+        if self.queue.send_timeout(Message::Flush(done), FLUSH_LIMIT).is_ok() {
+            let _ = is_done.recv_timeout(FLUSH_LIMIT);
+        }
+    }
+}
+
+struct Style {
+    colours: bool,
+    time: bool,
+    utc: bool,
+    pid: u32,
+}
+
+impl Style {
+    /// `[pid] 2026/01/31 15:04:05.000000 [INF] text`
+    fn write(&self, out: &mut impl Write, record: &Record<'_>) -> io::Result<()> {
+        let (tag, colour) = match record.level() {
+            Level::Error if record.target() == FATAL => ("FTL", 31),
+            Level::Error => ("ERR", 31),
+            Level::Warn => ("WRN", 33),
+            Level::Info => ("INF", 32),
+            Level::Debug => ("DBG", 36),
+            Level::Trace => ("TRC", 33),
+        };
+        write!(out, "[{}] ", self.pid)?;
+        if self.time {
+            let mut now = jiff::Zoned::now();
+            if self.utc {
+                now = now.with_time_zone(TimeZone::UTC);
+            }
+            write!(out, "{} ", now.strftime("%Y/%m/%d %H:%M:%S%.6f"))?;
+        }
+        if self.colours {
+            write!(out, "[\u{1b}[{colour}m{tag}\u{1b}[0m] ")?;
+        } else {
+            write!(out, "[{tag}] ")?;
+        }
+        writeln!(out, "{}", record.args())
+    }
+}
+
+/// Hands finished lines to the sink.
+struct QueueWriter {
+    queue: Sender<Message>,
+    lost: Arc<AtomicU64>,
+}
+
+impl Write for QueueWriter {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        if self.queue.try_send(Message::Line(line.to_vec())).is_err() {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Where lines end up. Lives on its own thread.
+struct Sink {
+    path: Option<PathBuf>,
+    file: Option<File>,
+}
+
+impl Sink {
+    fn open(path: Option<&Path>) -> Result<Sink, (PathBuf, io::Error)> {
+        let file = match path {
+            Some(path) => Some(open_file(path).map_err(|e| (path.to_owned(), e))?),
+            None => None,
+        };
+        Ok(Sink { path: path.map(Path::to_owned), file })
+    }
+
+    fn run(mut self, lines: &Receiver<Message>, lost: &AtomicU64) {
+        let mut batch = Vec::new();
+        while let Ok(first) = lines.recv() {
+            let mut next = Some(first);
+            while let Some(message) = next {
+                match message {
+                    Message::Line(line) => batch.extend_from_slice(&line),
+                    Message::Reopen => {
+                        self.write(&mut batch);
+                        self.reopen();
+                    }
+                    Message::Flush(done) => {
+                        self.write(&mut batch);
+                        let _ = done.send(());
+                    }
+                }
+                if batch.len() > 256 * 1024 {
+                    break;
+                }
+                next = lines.try_recv().ok();
+            }
+            self.write(&mut batch);
+            let lost = lost.swap(0, Ordering::Relaxed);
+            if lost > 0 {
+                log::warn!("{lost} log lines were lost: the log could not keep up");
+            }
+        }
+    }
+
+    /// A log that cannot be written to is no reason to stop serving.
+    fn write(&mut self, batch: &mut Vec<u8>) {
+        let _ = match &mut self.file {
+            Some(file) => file.write_all(batch),
+            None => io::stderr().lock().write_all(batch),
+        };
+        batch.clear();
+    }
+
+    /// Keeps the old file if the new one cannot be opened.
+    fn reopen(&mut self) {
+        let Some(path) = &self.path else {
+            log::info!("File log re-open ignored, not a file logger");
+            return;
+        };
+        match open_file(path) {
+            Ok(file) => {
+                self.file = Some(file);
+                log::info!("File log re-opened");
+            }
+            Err(e) => log::error!("cannot re-open log file {}: {e}", path.display()),
+        }
+    }
+}
+
+fn open_file(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).append(true).mode(FILE_MODE).open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_look_as_the_original() {
+        let style = |colours, time| Style { colours, time, utc: true, pid: 7 };
+        let line = |style: &Style, level, target| {
+            let mut out = Vec::new();
+            let args = format_args!("text");
+            let record = Record::builder().level(level).target(target).args(args).build();
+            style.write(&mut out, &record).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(line(&style(false, false), Level::Info, "gnatsd"), "[7] [INF] text\n");
+        assert_eq!(line(&style(false, false), Level::Error, FATAL), "[7] [FTL] text\n");
+        assert_eq!(
+            line(&style(true, false), Level::Debug, "gnatsd"),
+            "[7] [\u{1b}[36mDBG\u{1b}[0m] text\n"
+        );
+        let timed = line(&style(false, true), Level::Warn, "gnatsd");
+        assert_eq!(timed.len(), "[7] 2026/01/31 15:04:05.000000 [WRN] text\n".len(), "{timed}");
+    }
+}

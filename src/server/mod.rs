@@ -1,0 +1,304 @@
+//! The running server: sockets, shards, log, signals, and the order in which they start and stop.
+
+pub mod acceptor;
+pub mod clock;
+pub mod control;
+pub mod listener;
+pub mod log;
+pub mod shard_io;
+pub mod signals;
+
+use std::fs;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::net::TcpListener;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use ::log::{debug, error, info, warn};
+use crossbeam_channel::{Receiver, bounded, select};
+use gnatsd_core::engine::{Engine, Setup};
+use gnatsd_core::proto::info::ServerInfo;
+use gnatsd_shards::{DriverChoice, Runtime};
+use socket2::SockRef;
+
+use crate::config::{self, Options};
+use crate::monitor::{Facts, Monitor};
+use acceptor::{Acceptor, OpenCounts};
+use clock::Clock;
+use control::Control;
+use listener::{Bound, error_text, host_port};
+use log::{FATAL, Log, LogOptions};
+use shard_io::ShardIo;
+use signals::Signal;
+
+/// Closed connections remembered in the whole server. Source: gnatsd 1.2.0.
+const CLOSED_MAX: usize = 10_000;
+/// How long the end of the process waits for its shards.
+const STOP_LIMIT: Duration = Duration::from_millis(500);
+
+/// Runs a server until a signal ends it. Gives the exit code of the process.
+pub fn run(options: &Options, warnings: &[String]) -> u8 {
+    let log_options = LogOptions {
+        file: options.log_file.clone(),
+        debug: options.debug,
+        trace: options.trace,
+        time: options.logtime,
+        utc: options.logtime_utc,
+    };
+    let log = match Log::start(&log_options) {
+        Ok(log) => log,
+        Err(text) => {
+            let time = jiff::Zoned::now().strftime("%Y/%m/%d %H:%M:%S").to_string();
+            eprintln!("{time} {text}");
+            return 1;
+        }
+    };
+    let code = match Server::start(options, warnings) {
+        Ok(server) => server.serve(&log),
+        Err(text) => {
+            error!(target: FATAL, "{text}");
+            1
+        }
+    };
+    log.flush();
+    code
+}
+
+/// A server that listens.
+struct Server {
+    runtime: Runtime<Control>,
+    signals: Receiver<Signal>,
+    listener: TcpListener,
+}
+
+impl Server {
+    /// Starts everything, in the order the log has always shown.
+    ///
+    /// # Errors
+    /// The text of the one `[FTL]` line.
+    fn start(options: &Options, warnings: &[String]) -> Result<Server, String> {
+        let clock = Clock::start();
+        info!("Starting nats-server version {}", config::VERSION);
+        debug!("Rust build version {}", env!("CARGO_PKG_RUST_VERSION"));
+        info!("Git commit [not set]");
+        for warning in warnings {
+            warn!("{warning}");
+        }
+        let signals = signals::listen().map_err(|e| format!("cannot listen for signals: {e}"))?;
+        if let Some(path) = &options.pid_file {
+            write_pid_file(path)?;
+        }
+        let monitor = start_monitor(options)?;
+        let address = host_port(&options.host, options.port);
+        let bound = Bound::bind(&options.host, options.port.into())
+            .map_err(|e| format!("Error listening on port: {address}, {e:?}"))?;
+        let port = bound.port();
+        let info = server_info(options, port);
+
+        let shards = options.cores.unwrap_or(1);
+        let counts = Arc::new(OpenCounts::new(shards));
+        let runtime = start_shards(options, shards, &info, &clock, &counts)?;
+        for warning in runtime.warnings() {
+            warn!("{warning}");
+        }
+        debug!("Using the {} driver on {shards} shard(s)", runtime.driver());
+        if let Some(monitor) = monitor {
+            let facts = facts(options, &info, &clock);
+            monitor
+                .serve(facts, runtime.handles().to_vec())
+                .map_err(|e| format!("Can't start monitoring: {}", error_text(&e)))?;
+        }
+        let listener = bound
+            .listen()
+            .map_err(|e| format!("Error listening on port: {address}, \"{}\"", error_text(&e)))?;
+        info!("Listening for client connections on {}", host_port(&options.host, port));
+        debug!("Server id is {}", info.server_id);
+        let acceptor = Acceptor {
+            connections_max: usize::try_from(options.max_connections).ok(),
+            counts,
+            shards: runtime.handles().to_vec(),
+            next_cid: 1,
+        };
+        let listener_to_shut = listener.try_clone().map_err(|e| error_text(&e))?;
+        acceptor.spawn(listener).map_err(|e| format!("cannot start the acceptor: {e}"))?;
+        info!("Server is ready");
+        Ok(Server { runtime, signals, listener: listener_to_shut })
+    }
+
+    /// Waits for a reason to end.
+    fn serve(self, log: &Log) -> u8 {
+        loop {
+            select! {
+                recv(self.signals) -> signal => {
+                    let Ok(signal) = signal else { return 1 };
+                    debug!("Trapped \"{}\" signal", signal.name());
+                    match signal {
+                        Signal::Interrupt | Signal::Terminate => {
+                            info!("Server Exiting..");
+                            self.stop();
+                            return 0;
+                        }
+                        Signal::Hangup => {
+                            error!("Failed to reload server configuration: reload is not supported yet");
+                        }
+                        Signal::User1 => log.reopen(),
+                    }
+                }
+                recv(self.runtime.failures()) -> failure => {
+                    // Half a server is worse than none.
+                    match failure {
+                        Ok(failure) => error!(target: FATAL, "{failure}"),
+                        Err(_) => error!(target: FATAL, "a shard has ended"),
+                    }
+                    return 1;
+                }
+            }
+        }
+    }
+
+    /// No new connections, then an end to every shard; the process does not wait for ever.
+    fn stop(self) {
+        // Fails only if there is nothing to shut down.
+        let _ = SockRef::from(&self.listener).shutdown(std::net::Shutdown::Both);
+        for shard in self.runtime.handles() {
+            let _ = shard.send(Control::Stop);
+        }
+        let (done, is_done) = bounded(1);
+        let runtime = self.runtime;
+        let joiner = thread::spawn(move || {
+            let _ = runtime.join();
+            let _ = done.send(());
+        });
+        if is_done.recv_timeout(STOP_LIMIT).is_ok() {
+            let _ = joiner.join();
+        }
+    }
+}
+
+fn start_monitor(options: &Options) -> Result<Option<Monitor>, String> {
+    if options.http_port == 0 {
+        return Ok(None);
+    }
+    let port = u16::try_from(options.http_port).unwrap_or(0);
+    let monitor = Monitor::bind(&options.http_host, port).map_err(|e| {
+        let address = host_port(&options.http_host, port);
+        let text = error_text(&e);
+        format!("Can't start monitoring: can't listen to the monitor port: listen tcp {address}: bind: {text}")
+    })?;
+    let port = monitor.local_addr().port();
+    info!("Starting http monitor on {}", host_port(&options.http_host, port));
+    Ok(Some(monitor))
+}
+
+fn start_shards(
+    options: &Options,
+    shards: usize,
+    info: &ServerInfo,
+    clock: &Clock,
+    counts: &Arc<OpenCounts>,
+) -> Result<Runtime<Control>, String> {
+    let runtime_config = gnatsd_shards::Config {
+        shards,
+        driver: match options.driver {
+            config::DriverChoice::Auto => DriverChoice::Auto,
+            config::DriverChoice::Uring => DriverChoice::Uring,
+            config::DriverChoice::Epoll => DriverChoice::Epoll,
+        },
+        pin: true,
+        thread_name: "shard".to_owned(),
+    };
+    let setup = Setup {
+        shard: 0,
+        limits: options.limits.clone(),
+        info: info.clone(),
+        seed: 0,
+        closed_max: CLOSED_MAX / shards,
+        debug: options.debug,
+        trace: options.trace,
+    };
+    let (clock, counts) = (clock.clone(), Arc::clone(counts));
+    let start = gnatsd_shards::start(runtime_config, move |shard| {
+        let setup = Setup { shard: shard.0, seed: random_number(), ..setup.clone() };
+        ShardIo::new(Engine::new(setup, clock.now()), clock.clone(), Arc::clone(&counts))
+    });
+    start.map_err(|e| format!("Can't start shards: {e}"))
+}
+
+fn server_info(options: &Options, port: u16) -> ServerInfo {
+    let server_id = random_id();
+    let (host, port) = match &options.client_advertise {
+        Some(advertise) => (advertise.host.clone(), advertise.port.unwrap_or(port)),
+        None => (options.host.clone(), port),
+    };
+    ServerInfo {
+        server_name: options.server_name.clone().unwrap_or_else(|| server_id.clone()),
+        server_id,
+        version: config::VERSION.to_owned(),
+        proto: 1,
+        go: concat!("rust", env!("CARGO_PKG_RUST_VERSION")).to_owned(),
+        host,
+        port,
+        headers: true,
+        max_payload: options.limits.payload_bytes_max,
+        ldm: false,
+        connect_urls: Vec::new(),
+    }
+}
+
+fn facts(options: &Options, info: &ServerInfo, clock: &Clock) -> Facts {
+    Facts {
+        server_id: info.server_id.clone(),
+        server_name: info.server_name.clone(),
+        version: config::VERSION,
+        go: info.go.clone(),
+        host: info.host.clone(),
+        port: info.port,
+        addr: options.host.clone(),
+        http_host: options.http_host.clone(),
+        http_port: options.http_port.into(),
+        max_connections: options.max_connections,
+        limits: options.limits.clone(),
+        clock: clock.clone(),
+        cores: thread::available_parallelism().map_or(1, usize::from),
+    }
+}
+
+fn write_pid_file(path: &Path) -> Result<(), String> {
+    fs::write(path, std::process::id().to_string())
+        .map_err(|e| format!("Could not write pidfile: open {}: {}", path.display(), error_text(&e)))
+}
+
+/// A number nobody outside can guess: the keys of the standard hasher come from the system.
+fn random_number() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
+/// 22 characters of 0-9, A-Z, a-z.
+fn random_id() -> String {
+    const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    let mut id = String::with_capacity(22);
+    while id.len() < 22 {
+        let mut number = random_number();
+        // Eight digits of base 62 use 48 of 64 bits: evenly enough for an id.
+        for _ in 0..8.min(22 - id.len()) {
+            id.push(char::from(DIGITS[(number % 62) as usize]));
+            number /= 62;
+        }
+    }
+    id
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_22_characters_and_differ() {
+        let (a, b) = (random_id(), random_id());
+        assert_eq!(a.len(), 22);
+        assert!(a.bytes().all(|b| b.is_ascii_alphanumeric()));
+        assert_ne!(a, b);
+    }
+}

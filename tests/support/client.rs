@@ -1,0 +1,392 @@
+//! A client that speaks raw bytes: what a test sends and expects stands in the test as text.
+//!
+//! Owns one blocking socket. Does nothing by itself: no CONNECT, no PONG, no reconnect.
+//! (The one exception is [`RawClient::message`], which answers the server's PING.)
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use socket2::{Domain, SockRef, Socket, Type};
+
+use super::message::{self, Message, Piece};
+
+/// How long an expected byte may stay away.
+const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+
+/// How much one read takes, in bytes.
+const READ_BYTES: usize = 64 * 1024;
+
+/// How long a failing `expect` goes on collecting, so that the message shows what followed.
+const AFTERMATH: Duration = Duration::from_millis(100);
+
+/// What one wait for bytes came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Arrival {
+    Bytes,
+    /// End of stream, or a reset.
+    Closed,
+    /// The time limit passed.
+    Late,
+}
+
+/// A raw connection to a server.
+#[derive(Debug)]
+pub(crate) struct RawClient {
+    stream: TcpStream,
+    /// Bytes read; those before `taken` have been handed out.
+    ///
+    /// Invariant: `taken <= buffer.len()`.
+    buffer: Vec<u8>,
+    taken: usize,
+    info: Value,
+    limit: Duration,
+}
+
+impl RawClient {
+    /// Connects and reads INFO; sends nothing.
+    ///
+    /// # Panics
+    /// When there is no connection, or no INFO line.
+    #[track_caller]
+    pub(crate) fn connect(address: SocketAddr) -> Self {
+        Self::connect_socket(address, None)
+    }
+
+    /// Like [`RawClient::connect`], with a receive buffer set before the connection is made: only then
+    /// does it bound the window (in bytes; Linux doubles it).
+    #[track_caller]
+    pub(crate) fn connect_rcvbuf(address: SocketAddr, bytes: usize) -> Self {
+        Self::connect_socket(address, Some(bytes))
+    }
+
+    #[track_caller]
+    fn connect_socket(address: SocketAddr, rcvbuf_bytes: Option<usize>) -> Self {
+        let stream =
+            open(address, rcvbuf_bytes).unwrap_or_else(|e| panic!("connect {address}: {e}"));
+        let mut client = Self {
+            stream,
+            buffer: Vec::new(),
+            taken: 0,
+            info: Value::Null,
+            limit: ANSWER_LIMIT,
+        };
+        let line = client.line();
+        let json = line
+            .strip_prefix("INFO ")
+            .unwrap_or_else(|| panic!("no INFO but {line:?}"));
+        client.info = serde_json::from_str(json).unwrap_or_else(|e| panic!("{line:?}: {e}"));
+        client
+    }
+
+    /// What the first INFO said.
+    pub(crate) fn info(&self) -> &Value {
+        &self.info
+    }
+
+    /// The `client_id` of the first INFO, which is the `cid` of `/connz`.
+    #[track_caller]
+    pub(crate) fn cid(&self) -> u64 {
+        self.info["client_id"].as_u64().expect("client_id in INFO")
+    }
+
+    /// The socket, for what this type does not offer.
+    pub(crate) fn stream(&self) -> &TcpStream {
+        &self.stream
+    }
+
+    /// Port of this end.
+    pub(crate) fn local_port(&self) -> u16 {
+        self.stream.local_addr().expect("a connected socket").port()
+    }
+
+    /// Sets how long an expected byte may stay away; 10 s at first.
+    pub(crate) fn set_limit(&mut self, limit: Duration) {
+        self.limit = limit;
+    }
+
+    /// Sets the receive buffer of the living connection, in bytes (Linux doubles it).
+    pub(crate) fn set_rcvbuf(&self, bytes: usize) {
+        SockRef::from(&self.stream)
+            .set_recv_buffer_size(bytes)
+            .expect("set SO_RCVBUF");
+    }
+
+    /// CONNECT without +OK and without pedantic checks, then a PING barrier.
+    #[track_caller]
+    pub(crate) fn connect_quiet(&mut self) {
+        self.connect_with(r#"{"verbose":false,"pedantic":false}"#);
+    }
+
+    /// CONNECT with this JSON (which should say `"verbose":false`), then a PING barrier.
+    #[track_caller]
+    pub(crate) fn connect_with(&mut self, json: &str) {
+        self.send(format!("CONNECT {json}\r\n"));
+        self.ping();
+    }
+
+    /// Sends all of `bytes`.
+    ///
+    /// # Panics
+    /// When the connection does not take them.
+    #[track_caller]
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        let bytes = bytes.as_ref();
+        if let Err(e) = self.try_send(bytes) {
+            panic!(
+                "send of {} bytes: {e}; unread: {}",
+                bytes.len(),
+                show(self.unread())
+            );
+        }
+    }
+
+    /// Sends all of `bytes` to a server that may be closing.
+    ///
+    /// # Errors
+    /// What the socket says: broken pipe, reset, or timed out.
+    pub(crate) fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
+        self.stream.write_all(bytes.as_ref())
+    }
+
+    /// Sends `bytes` in pieces of `size`, each in a segment of its own as far as TCP allows.
+    #[track_caller]
+    pub(crate) fn send_dribbled(&mut self, bytes: impl AsRef<[u8]>, size: usize) {
+        for piece in bytes.as_ref().chunks(size) {
+            self.send(piece);
+        }
+    }
+
+    /// Demands that exactly these bytes come next.
+    ///
+    /// # Panics
+    /// When others come, or none within the limit, or the connection ends: prints both sides.
+    #[track_caller]
+    pub(crate) fn expect(&mut self, expected: impl AsRef<[u8]>) {
+        let expected = expected.as_ref();
+        let deadline = Instant::now() + self.limit;
+        loop {
+            let unread = self.unread();
+            let count = unread.len().min(expected.len());
+            if unread[..count] != expected[..count] {
+                self.fail(expected, "other bytes came");
+            }
+            if count == expected.len() {
+                self.take(count);
+                return;
+            }
+            match self.fill(deadline) {
+                Arrival::Bytes => {}
+                Arrival::Closed => self.fail(expected, "the connection ended"),
+                Arrival::Late => self.fail(expected, "too little came in time"),
+            }
+        }
+    }
+
+    /// Demands that the connection ends, and that no byte comes before that.
+    #[track_caller]
+    pub(crate) fn expect_closed(&mut self) {
+        let rest = self.read_to_end();
+        assert!(
+            rest.is_empty(),
+            "bytes before the end of the connection: {}",
+            show(&rest)
+        );
+    }
+
+    /// Demands these bytes and then the end of the connection.
+    #[track_caller]
+    pub(crate) fn expect_last(&mut self, expected: impl AsRef<[u8]>) {
+        self.expect(expected);
+        self.expect_closed();
+    }
+
+    /// Everything up to the end of the connection. A reset is an end, too.
+    ///
+    /// # Panics
+    /// When it does not end within the limit.
+    #[track_caller]
+    pub(crate) fn read_to_end(&mut self) -> Vec<u8> {
+        let deadline = Instant::now() + self.limit;
+        loop {
+            match self.fill(deadline) {
+                Arrival::Bytes => {}
+                Arrival::Closed => return self.take(self.buffer.len() - self.taken),
+                Arrival::Late => panic!(
+                    "still open after {:?}; unread: {}",
+                    self.limit,
+                    show(self.unread())
+                ),
+            }
+        }
+    }
+
+    /// The next line, without its line end.
+    #[track_caller]
+    pub(crate) fn line(&mut self) -> String {
+        match self.piece() {
+            Piece::Line(line, _) => line,
+            other => panic!("a line was expected, not {other:?}"),
+        }
+    }
+
+    /// The next message. The server's PING is answered on the way.
+    ///
+    /// # Panics
+    /// When another line comes first, or nothing within the limit.
+    #[track_caller]
+    pub(crate) fn message(&mut self) -> Message {
+        loop {
+            match self.piece() {
+                Piece::Message(message, _) => return message,
+                Piece::Line(line, _) if line == "PING" => self.send("PONG\r\n"),
+                other => panic!("a message was expected, not {other:?}"),
+            }
+        }
+    }
+
+    /// A barrier: PING, and PONG must be the very next thing that comes.
+    #[track_caller]
+    pub(crate) fn ping(&mut self) {
+        self.send("PING\r\n");
+        self.expect("PONG\r\n");
+    }
+
+    /// PING, and all messages up to its PONG.
+    #[track_caller]
+    pub(crate) fn messages_until_pong(&mut self) -> Vec<Message> {
+        self.send("PING\r\n");
+        let mut messages = Vec::new();
+        loop {
+            match self.piece() {
+                Piece::Message(message, _) => messages.push(message),
+                Piece::Line(line, _) if line == "PONG" => return messages,
+                Piece::Line(line, _) if line == "PING" => self.send("PONG\r\n"),
+                other => panic!("a message or PONG was expected, not {other:?}"),
+            }
+        }
+    }
+
+    /// Demands that nothing comes for `duration`. Where the connection may send, [`RawClient::ping`]
+    /// shows the same at once and for certain.
+    #[track_caller]
+    pub(crate) fn quiet(&mut self, duration: Duration) {
+        let arrival = match self.unread() {
+            [] => self.fill(Instant::now() + duration),
+            _ => Arrival::Bytes,
+        };
+        assert_eq!(arrival, Arrival::Late, "not quiet: {}", show(self.unread()));
+    }
+
+    /// Ends the sending direction; the other one stays.
+    pub(crate) fn half_close(&self) {
+        self.stream
+            .shutdown(Shutdown::Write)
+            .expect("shut down the sending side");
+    }
+
+    /// Ends the connection with a reset instead of an orderly end.
+    pub(crate) fn reset(self) {
+        SockRef::from(&self.stream)
+            .set_linger(Some(Duration::ZERO))
+            .expect("set SO_LINGER");
+    }
+
+    #[track_caller]
+    fn piece(&mut self) -> Piece {
+        let deadline = Instant::now() + self.limit;
+        loop {
+            let piece = message::cut(self.unread());
+            match piece {
+                Piece::Message(_, count) | Piece::Line(_, count) => {
+                    self.taken += count;
+                    return piece;
+                }
+                Piece::Partial => {}
+            }
+            let arrival = self.fill(deadline);
+            let unread = self.unread();
+            assert_eq!(
+                arrival,
+                Arrival::Bytes,
+                "no whole line or message; unread: {}",
+                show(unread)
+            );
+        }
+    }
+
+    fn unread(&self) -> &[u8] {
+        &self.buffer[self.taken..]
+    }
+
+    fn take(&mut self, count: usize) -> Vec<u8> {
+        let bytes = self.unread()[..count].to_vec();
+        self.taken += count;
+        bytes
+    }
+
+    /// Waits until the deadline for more bytes.
+    #[track_caller]
+    fn fill(&mut self, deadline: Instant) -> Arrival {
+        self.buffer.drain(..self.taken);
+        self.taken = 0;
+        let length = self.buffer.len();
+        // A timeout of zero means none at all to the system.
+        let left = deadline
+            .saturating_duration_since(Instant::now())
+            .max(Duration::from_millis(1));
+        self.stream
+            .set_read_timeout(Some(left))
+            .expect("set a read timeout");
+        self.buffer.resize(length + READ_BYTES, 0);
+        let outcome = self.stream.read(&mut self.buffer[length..]);
+        self.buffer
+            .truncate(length + outcome.as_ref().copied().unwrap_or(0));
+        match outcome {
+            Ok(0) => Arrival::Closed,
+            Ok(_) => Arrival::Bytes,
+            Err(e) => match e.kind() {
+                ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => Arrival::Closed,
+                ErrorKind::WouldBlock | ErrorKind::TimedOut => Arrival::Late,
+                ErrorKind::Interrupted => Arrival::Bytes,
+                _ => panic!("read: {e}"),
+            },
+        }
+    }
+
+    #[track_caller]
+    fn fail(&mut self, expected: &[u8], why: &str) -> ! {
+        let deadline = Instant::now() + AFTERMATH;
+        while self.unread().len() < 4096 && self.fill(deadline) == Arrival::Bytes {}
+        panic!(
+            "{why}\n--- expected\n{}\n--- received\n{}",
+            show(expected),
+            show(self.unread())
+        );
+    }
+}
+
+fn open(address: SocketAddr, rcvbuf_bytes: Option<usize>) -> io::Result<TcpStream> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    if let Some(bytes) = rcvbuf_bytes {
+        socket.set_recv_buffer_size(bytes)?;
+    }
+    socket.connect_timeout(&address.into(), ANSWER_LIMIT)?;
+    socket.set_tcp_nodelay(true)?;
+    socket.set_write_timeout(Some(ANSWER_LIMIT))?;
+    Ok(socket.into())
+}
+
+/// Bytes for a failure text: escaped, a line for each line.
+fn show(bytes: &[u8]) -> String {
+    let lines: Vec<String> = bytes
+        .split_inclusive(|byte| *byte == b'\n')
+        .map(|line| line.escape_ascii().to_string())
+        .collect();
+    if lines.is_empty() {
+        "(nothing)".to_owned()
+    } else {
+        lines.join("\n")
+    }
+}

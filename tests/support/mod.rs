@@ -1,0 +1,45 @@
+//! What integration tests share: a server to test, a client that speaks raw bytes, and one checker.
+//!
+//! Owns everything that is not about one capability. Knows the outside of the server only: its flags,
+//! its log lines, its sockets, its monitoring port and what `/proc` says about it.
+//!
+//! | module | what it is for |
+//! | --- | --- |
+//! | `server`, `builder` | start the real binary on free ports, read its log, stop it |
+//! | `driver` | the two drivers, and the macro that runs a test on both |
+//! | `client` | [`RawClient`]: literal bytes out, literal bytes expected back |
+//! | `message` | one `MSG` or `HMSG` cut out of a stream |
+//! | `checker`, `ranges`, `crc32c` | numbered message bodies and the six counts |
+//! | `http` | one GET to the monitoring port |
+//! | `process` | processor time, memory and descriptors of a process |
+//! | `wait` | wait for a condition, never for a fixed time |
+//!
+//! `GNATSD_UNDER_TEST=/path/to/server` runs the same tests against another server. It gets no
+//! `--driver`, so each test runs once.
+
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "a library for tests: not every build of them uses all of it"
+)]
+
+pub(crate) mod builder;
+pub(crate) mod checker;
+pub(crate) mod client;
+pub(crate) mod crc32c;
+pub(crate) mod driver;
+pub(crate) mod http;
+pub(crate) mod message;
+pub(crate) mod process;
+pub(crate) mod ranges;
+pub(crate) mod server;
+pub(crate) mod wait;
+
+pub(crate) use builder::{Builder, FailedStart};
+pub(crate) use checker::{Body, Checker, Counts, Report, WatchId};
+pub(crate) use client::RawClient;
+pub(crate) use driver::{Driver, both_drivers};
+pub(crate) use http::Response;
+pub(crate) use message::Message;
+pub(crate) use server::Server;
+pub(crate) use wait::wait_until;
