@@ -16,6 +16,7 @@ use support::{Echo, EchoControl, PATIENCE, RunStep, config, pair, pairs, script,
 
 support::on_both_drivers!(
     echoes_over_200_connections,
+    requests_are_all_answered,
     a_burst_of_4000_loses_none,
     parks_end_on_time,
     ten_thousand_round_trips_need_no_rescue,
@@ -62,6 +63,32 @@ fn echoes_over_200_connections(driver: DriverChoice) {
         peer.shutdown(Shutdown::Write).unwrap();
         assert_eq!(peer.read(&mut [0]).unwrap(), 0);
     }
+    for handle in runtime.handles() {
+        handle.send(EchoControl::Stop).unwrap();
+    }
+    runtime.join().unwrap();
+}
+
+/// One request in flight on each of a few connections: a lost notification is a hang.
+fn requests_are_all_answered(driver: DriverChoice) {
+    let rounds = std::env::var("SHARDS_SOAK_ROUNDS").map_or(2_000, |text| text.parse().unwrap());
+    let runtime = start(config(2, driver), |_| Echo::default()).unwrap();
+    thread::scope(|scope| {
+        for (number, (ours, mut peer)) in pairs(6).into_iter().enumerate() {
+            let shard = &runtime.handles()[number % 2];
+            shard.send(EchoControl::Serve(ours)).unwrap();
+            peer.set_read_timeout(Some(PATIENCE)).unwrap();
+            scope.spawn(move || {
+                for round in 0..rounds {
+                    let request = u64::to_ne_bytes(round);
+                    let mut reply = [0; 8];
+                    peer.write_all(&request).unwrap();
+                    peer.read_exact(&mut reply).unwrap();
+                    assert_eq!(reply, request);
+                }
+            });
+        }
+    });
     for handle in runtime.handles() {
         handle.send(EchoControl::Stop).unwrap();
     }

@@ -16,7 +16,7 @@ use super::hash::{Hashes, spread};
 use super::match_set::{MatchSet, Receiver, Spare};
 use super::slot::{SEEN_STALE, Slot};
 
-/// The slot whose set stays empty: the result for a malformed subject. No hint finds it current.
+/// The slot whose set stays empty: the result for an empty subject. No hint finds it current.
 pub(super) const SLOT_EMPTY: u32 = 0;
 /// The slot with the result built last, when it is not kept.
 pub(super) const SLOT_LAST: u32 = 1;

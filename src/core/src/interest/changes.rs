@@ -177,7 +177,7 @@ impl Changes {
                 return false;
             }
             budget -= 1;
-            if subject::matches_tokens(change.pattern(), subject) {
+            if subject::matches(change.pattern(), subject) {
                 apply(change);
             }
             true

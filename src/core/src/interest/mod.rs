@@ -278,8 +278,8 @@ impl Interest {
         self.subs.of_conn(conn_subs)
     }
 
-    /// Finds who receives a message published to `subject`, taken token by token literally. A subject with
-    /// an empty token reaches nobody (2.x). `hint` belongs to the publishing connection.
+    /// Finds who receives a message published to `subject`, taken token by token literally. `hint`
+    /// belongs to the publishing connection. An empty subject, which no line can name, reaches nobody.
     ///
     /// # Cost
     /// A comparison if the connection published to the subject last; else a look into the cache; else
@@ -312,6 +312,9 @@ impl Interest {
     /// The slot with the result for `subject`, from the cache or built.
     #[inline(never)]
     fn match_cached(&mut self, subject: &[u8]) -> u32 {
+        if subject.is_empty() {
+            return SLOT_EMPTY;
+        }
         self.counts.matches += 1;
         let hash = self.hashes.text(subject);
         match self.cache.find(fold(hash), subject) {
@@ -323,13 +326,15 @@ impl Interest {
                 self.build(fold(hash), subject);
                 self.cache.replace(slot)
             }
-            None if self.build(fold(hash), subject) => self.cache.admit(hash, &self.hashes),
-            None => SLOT_EMPTY,
+            None => {
+                self.build(fold(hash), subject);
+                self.cache.admit(hash, &self.hashes)
+            }
         }
     }
 
-    /// Builds the result for `subject` in [`SLOT_LAST`] from the tables; false if the subject is malformed.
-    fn build(&mut self, hash: u32, subject: &[u8]) -> bool {
+    /// Builds the result for `subject` in [`SLOT_LAST`] from the tables.
+    fn build(&mut self, hash: u32, subject: &[u8]) {
         let Self {
             hashes,
             subs,
@@ -348,12 +353,9 @@ impl Interest {
                 set.build_push(Receiver::new(id, &subs[id]), spare);
             }
         };
-        if !trie.walk(hashes, subject, walk, |entry| push(lists.members(entry))) {
-            return false;
-        }
+        trie.walk(hashes, subject, walk, |entry| push(lists.members(entry)));
         push(literals.find(hash, subject, lists, subs));
         cache.built(hash, changes);
-        true
     }
 }
 

@@ -144,17 +144,15 @@ impl Trie {
         }
     }
 
-    /// Gives every list whose pattern matches `subject` to `found`; false, and none, if a token is empty.
+    /// Gives every list whose pattern matches `subject` to `found`.
     pub(super) fn walk<'a>(
         &'a self,
         hashes: &Hashes,
         subject: &[u8],
         walk: &mut Walk,
         mut found: impl FnMut(&'a Entry),
-    ) -> bool {
-        if !split(subject, &mut walk.spans) {
-            return false;
-        }
+    ) {
+        split(subject, &mut walk.spans);
         walk.pending.clear();
         let (mut at, mut depth) = (ROOT, 0);
         loop {
@@ -165,7 +163,7 @@ impl Trie {
                 }
                 match walk.pending.pop() {
                     Some(next) => (at, depth) = next,
-                    None => return true,
+                    None => return,
                 }
                 continue;
             };
@@ -188,7 +186,7 @@ impl Trie {
             } else if let Some(next) = walk.pending.pop() {
                 (at, depth) = next;
             } else {
-                return true;
+                return;
             }
         }
     }
@@ -344,15 +342,12 @@ fn ends_with_rest(pattern: &[u8]) -> bool {
     matches!(pattern, b">" | [.., TOKEN_SEPARATOR, b'>'])
 }
 
-/// Finds the tokens of `subject`; false if one is empty.
-fn split(subject: &[u8], spans: &mut Vec<Span>) -> bool {
+/// Finds the tokens of `subject`.
+fn split(subject: &[u8], spans: &mut Vec<Span>) {
     spans.clear();
     let mut start = 0;
     for (at, &byte) in subject.iter().enumerate() {
         if byte == TOKEN_SEPARATOR {
-            if at == start {
-                return false;
-            }
             spans.push(Span {
                 start: start as u32,
                 end: at as u32,
@@ -366,5 +361,4 @@ fn split(subject: &[u8], spans: &mut Vec<Span>) -> bool {
         end: subject.len() as u32,
         hash: None,
     });
-    start < subject.len()
 }

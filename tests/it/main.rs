@@ -1,0 +1,11 @@
+//! Integration tests: the real binary, from outside. One module for each capability.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod clients;
+mod protocol;
+mod protocol_hostile;
+mod startup;
+mod slow;
+mod connections;
