@@ -21,6 +21,7 @@ support::on_both_drivers!(
     parks_end_on_time,
     ten_thousand_round_trips_need_no_rescue,
     many_senders_need_no_rescue,
+    a_message_that_comes_during_the_turn_is_seen,
     a_forgotten_wake_is_rescued_and_counted,
     write_readiness_follows_a_full_socket,
     a_reused_slot_hears_nothing_of_its_past,
@@ -226,6 +227,27 @@ fn many_senders_need_no_rescue(driver: DriverChoice) {
     for shard in runtime.handles() {
         assert_eq!(shard.run(|_, io| io.rescues()), 0);
     }
+    stop(runtime);
+}
+
+/// The window that the second look closes: the queue was empty, the sleep is not announced yet.
+fn a_message_that_comes_during_the_turn_is_seen(driver: DriverChoice) {
+    let runtime = script(1, driver);
+    let shard = &runtime.handles()[0];
+    for _ in 0..20 {
+        let (sender, answer) = mpsc::channel();
+        let itself = shard.clone();
+        shard.run(move |state, _| {
+            state.in_turn = Some(Box::new(move || {
+                // Not awake enough to take it, not asleep enough to be woken.
+                itself
+                    .send(Box::new(move |_, _| sender.send(()).unwrap()))
+                    .unwrap();
+            }));
+        });
+        answer.recv_timeout(PATIENCE).unwrap();
+    }
+    assert_eq!(shard.run(|_, io| io.rescues()), 0);
     stop(runtime);
 }
 

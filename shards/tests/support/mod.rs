@@ -48,6 +48,8 @@ pub(crate) struct State {
     pub(crate) ignores_ready: bool,
     /// What each turn answers; parks without deadline if nothing is set.
     pub(crate) next: Option<Next>,
+    /// Runs once, in the next turn: after control messages were taken, before the sleep.
+    pub(crate) in_turn: Option<Box<dyn FnOnce() + Send>>,
     pub(crate) turns: u64,
 }
 
@@ -91,6 +93,9 @@ impl Service for Script {
 
     fn turn(&mut self, io: &mut impl Io) -> Next {
         self.0.turns += 1;
+        if let Some(in_turn) = self.0.in_turn.take() {
+            in_turn();
+        }
         if !self.0.ignores_ready {
             io.take_ready(&mut self.0.ready);
         }
