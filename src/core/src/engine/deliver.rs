@@ -4,12 +4,13 @@
 //! Nothing here allocates per message: the match result is cached with ready-made line
 //! prefixes, a delivery is a prefix and one copy of the message's tail.
 
-use super::connection::{Connection, Connections, Peer};
-use super::log::{Level, Log};
+use super::connection::{Connection, Connections};
+use super::log::Level;
+use super::operations::Flow;
 use super::turn::EARLY_FLUSH_BYTES;
-use super::{Edge, Engine};
+use super::{Edge, Engine, Limits, Lists};
 use crate::client::{ChunkPool, CloseReason};
-use crate::interest::{ConnKey, MatchHint, SubId, Subs, Target};
+use crate::interest::{ConnKey, MatchHint, Subs, Target};
 use crate::proto::quote::Printable;
 use crate::proto::{Publish, encode};
 use crate::time::Time;
@@ -26,20 +27,14 @@ enum PlainTail<'a> {
 struct Fanout<'a> {
     connections: &'a mut Connections,
     pool: &'a mut ChunkPool,
-    dirty: &'a mut Vec<ConnKey>,
-    large: &'a mut Vec<ConnKey>,
-    expired: &'a mut Vec<SubId>,
-    overfull: &'a mut Vec<ConnKey>,
-    log: &'a mut Log,
+    lists: &'a mut Lists,
     publish: &'a Publish<'a>,
     plain: PlainTail<'a>,
     /// Tail of an HMSG; empty for a message without headers.
     headed: &'a [u8],
     /// The publisher, if its own messages do not come back to it.
     no_echo_to: Option<ConnKey>,
-    pending_bytes_max: usize,
-    /// Pending bytes over which a reader slows its publishers.
-    slow_over_bytes: usize,
+    limits: &'a Limits,
     now: Time,
     /// A reader that lags but reads.
     slowing: Option<ConnKey>,
@@ -48,48 +43,55 @@ struct Fanout<'a> {
     out_bytes: usize,
 }
 
+/// What a delivery leaves to be done.
+pub(super) struct Delivered {
+    /// Nothing.
+    pub(super) is_plain: bool,
+    /// A reader that lags but reads: its publisher should wait for it.
+    slowing: Option<ConnKey>,
+    /// Nobody got it, and its sender wants to know.
+    is_unanswered: bool,
+}
+
 impl Engine {
-    /// Hands a message to everyone who wants it. Gives a reader that its publisher should wait for.
+    /// Hands a message to everyone who wants it.
     #[inline]
-    pub(super) fn deliver(&mut self, edge: &mut impl Edge, key: ConnKey, publish: &Publish<'_>) -> Option<ConnKey> {
-        let publisher = self.connections.find_mut(key)?;
-        let mut hint = publisher.hint;
-        let found = self.interest.match_subject(publish.subject, &mut hint);
-        publisher.hint = hint;
+    pub(super) fn deliver(&mut self, key: ConnKey, publish: &Publish<'_>) -> Delivered {
+        let mut delivered = Delivered { is_plain: true, slowing: None, is_unanswered: false };
+        let Some(publisher) = self.connections.find_mut(key) else { return delivered };
+        let found = self.interest.match_subject(publish.subject, &mut publisher.hint);
         let no_echo_to = (!publisher.client.echo).then_some(key);
-        let wants_status = publisher.client.no_responders && publish.reply.is_some();
+        let wants_status = publish.reply.is_some() && publisher.client.no_responders;
         let (set, subs) = self.interest.matched(found);
+        if set.is_empty() {
+            delivered.is_unanswered = wants_status;
+            delivered.is_plain = !wants_status;
+            return delivered;
+        }
         let mut headed_scratch = Vec::new();
-        let plain = match (publish.headers, publish.tail) {
-            (None, Some(tail)) => PlainTail::Canonical(tail),
-            _ => PlainTail::Scratch { bytes: &mut self.scratch, is_written: false },
-        };
-        let headed = match (publish.has_headers(), publish.tail) {
-            (false, _) => &[],
-            (true, Some(tail)) => tail,
-            (true, None) => {
-                write_tail(&mut headed_scratch, publish, true);
-                &headed_scratch[..]
+        let (plain, headed) = match (publish.headers, publish.tail) {
+            (None, Some(tail)) => (PlainTail::Canonical(tail), &[][..]),
+            (_, tail) => {
+                let headed = match (publish.has_headers(), tail) {
+                    (false, _) => &[],
+                    (true, Some(tail)) => tail,
+                    (true, None) => {
+                        write_tail(&mut headed_scratch, publish, true);
+                        &headed_scratch[..]
+                    }
+                };
+                (PlainTail::Scratch { bytes: &mut self.scratch, is_written: false }, headed)
             }
         };
         let mut fanout = Fanout {
             connections: &mut self.connections,
             pool: &mut self.pool,
-            dirty: &mut self.dirty,
-            large: &mut self.large,
-            expired: &mut self.expired,
-            overfull: &mut self.overfull,
-            log: &mut self.log,
+            lists: &mut self.lists,
             publish,
             plain,
             headed,
             no_echo_to,
-            pending_bytes_max: self.limits.pending_bytes_max,
-            slow_over_bytes: if self.limits.slow_fast_publishers {
-                self.limits.pending_bytes_max / 4 * 3
-            } else {
-                usize::MAX
-            },
+            limits: &self.limits,
             now: self.now,
             slowing: None,
             copies: 0,
@@ -101,29 +103,64 @@ impl Engine {
         }
         for group in &set.groups {
             // One member, from a random one on the first that can take it.
-            let members = &group.members;
-            let start = self.rng.below(members.len());
-            let (before, from) = members.split_at(start);
+            let start = self.rng.below(group.members.len());
+            let (before, from) = group.members.split_at(start);
             from.iter().chain(before).any(|member| fanout.enqueue(subs, member, set.prefix(member)));
         }
-        let (slowing, copies) = (fanout.slowing, fanout.copies);
+        let copies = fanout.copies;
+        delivered.slowing = fanout.slowing;
         self.stats.out_msgs += copies;
         self.stats.out_bytes += fanout.payload_bytes;
         self.turn_out_bytes += fanout.out_bytes;
-        if !self.expired.is_empty() {
-            self.remove_expired(key);
-        }
-        if !self.overfull.is_empty() {
-            self.cut_overfull(edge);
-        }
-        if copies == 0 && wants_status {
+        delivered.is_unanswered = copies == 0 && wants_status;
+        delivered.is_plain = !delivered.is_unanswered
+            && delivered.slowing.is_none()
+            && self.lists.expired.is_empty()
+            && self.lists.overfull.is_empty()
+            && self.lists.traced.is_empty();
+        delivered
+    }
+
+    /// The rest of a publish whose delivery was not plain.
+    #[inline(never)]
+    pub(super) fn follow_up(
+        &mut self,
+        edge: &mut impl Edge,
+        key: ConnKey,
+        publish: &Publish<'_>,
+        delivered: Delivered,
+    ) -> Flow {
+        self.trace_deliveries(publish);
+        self.remove_expired(key);
+        self.cut_overfull(edge);
+        if delivered.is_unanswered {
             self.tell_no_responders(key, publish.reply.unwrap_or_default());
         }
-        slowing.filter(|_| self.spend_credit(key, publish.body.len()))
+        if !self.is_open(key) {
+            return Flow::Closed;
+        }
+        match delivered.slowing {
+            Some(reader) if self.spend_credit(key, publish.body.len()) => self.slow_down(key, reader),
+            _ => Flow::Continue,
+        }
+    }
+
+    /// `<<- [MSG foo 1 5]` for those receivers whose lines are traced.
+    fn trace_deliveries(&mut self, publish: &Publish<'_>) {
+        let mut traced = std::mem::take(&mut self.lists.traced);
+        for id in traced.drain(..) {
+            let sub = self.interest.sub(id);
+            let Some(connection) = self.connections.find(sub.conn()) else { continue };
+            let verb = if publish.has_headers() && connection.client.headers { "HMSG" } else { "MSG" };
+            let reply = publish.reply.map(|r| format!("{} ", Printable(r))).unwrap_or_default();
+            let (subject, sid) = (Printable(publish.subject), Printable(sub.sid()));
+            let text = format_args!("<<- [{verb} {subject} {sid} {reply}{}]", Printable(publish.size_text));
+            self.log.add(Level::Trace, &connection.peer, text);
+        }
+        self.lists.traced = traced;
     }
 
     /// Whether a publisher that should wait has used up what it may send between two waits.
-    #[cold]
     fn spend_credit(&mut self, key: ConnKey, bytes: usize) -> bool {
         let Some(publisher) = self.connections.find_mut(key) else { return false };
         let is_spent = publisher.slow_credit_bytes <= bytes;
@@ -132,9 +169,8 @@ impl Engine {
     }
 
     /// Auto-unsubscribe: the last delivery of each has just been made.
-    #[cold]
     fn remove_expired(&mut self, publisher: ConnKey) {
-        let mut expired = std::mem::take(&mut self.expired);
+        let mut expired = std::mem::take(&mut self.lists.expired);
         for id in expired.drain(..) {
             let sub = self.interest.sub(id);
             if let Some(publisher) = self.connections.find(publisher) {
@@ -149,13 +185,13 @@ impl Engine {
             }
             self.interest.remove(&mut connection.subs, id);
         }
-        self.expired = expired;
+        self.lists.expired = expired;
     }
 
     /// Ends connections that were given more than they may have pending: slow consumers,
     /// counted and logged once.
     pub(super) fn cut_overfull(&mut self, edge: &mut impl Edge) {
-        let mut overfull = std::mem::take(&mut self.overfull);
+        let mut overfull = std::mem::take(&mut self.lists.overfull);
         for key in overfull.drain(..) {
             let Some(connection) = self.connections.find(key).filter(|c| c.is_open()) else { continue };
             self.stats.slow_consumers += 1;
@@ -164,7 +200,7 @@ impl Engine {
             self.log.add(Level::Info, &connection.peer, text);
             self.end_at_once(edge, key, CloseReason::SlowConsumerPending);
         }
-        self.overfull = overfull;
+        self.lists.overfull = overfull;
     }
 
     /// A request reached nobody: its sender gets a status message, if it listens for the reply.
@@ -193,7 +229,7 @@ impl Fanout<'_> {
         }
         sub.delivered += 1;
         if sub.delivered == sub.max {
-            self.expired.push(target.sub);
+            self.lists.expired.push(target.sub);
         }
         let before = connection.outbox.pending_bytes();
         let payload_bytes = if !self.headed.is_empty() && connection.client.headers {
@@ -215,7 +251,7 @@ impl Fanout<'_> {
             self.publish.body.len() - self.publish.headers.map_or(0, |h| h.len)
         };
         if connection.is_traced {
-            trace_message(self.log, &connection.peer, prefix, self.publish);
+            self.lists.traced.push(target.sub);
         }
         connection.traffic.out_msgs += 1;
         connection.traffic.out_bytes += payload_bytes as u64;
@@ -226,7 +262,7 @@ impl Fanout<'_> {
         self.out_bytes += pending - before;
         if !connection.is_dirty {
             connection.is_dirty = true;
-            self.dirty.push(target.conn);
+            self.lists.dirty.push(target.conn);
         }
         if pending >= EARLY_FLUSH_BYTES {
             self.note_large(target.conn, before, pending);
@@ -238,15 +274,17 @@ impl Fanout<'_> {
     #[inline(never)]
     fn note_large(&mut self, key: ConnKey, before: usize, pending: usize) {
         let Some(connection) = self.connections.find_mut(key) else { return };
-        if pending > self.pending_bytes_max {
-            if before <= self.pending_bytes_max {
-                self.overfull.push(key);
+        let max = self.limits.pending_bytes_max;
+        let lags = self.limits.slow_fast_publishers && pending > max / 4 * 3;
+        if pending > max {
+            if before <= max {
+                self.lists.overfull.push(key);
             }
-        } else if pending > self.slow_over_bytes && reads(connection, self.now) {
+        } else if lags && reads(connection, self.now) {
             self.slowing = Some(key);
         }
         if !connection.is_blocked {
-            self.large.push(key);
+            self.lists.large.push(key);
         }
     }
 }
@@ -284,12 +322,4 @@ fn write_tail(out: &mut Vec<u8>, publish: &Publish<'_>, with_headers: bool) {
     out.extend_from_slice(b"\r\n");
     out.extend_from_slice(body);
     out.extend_from_slice(b"\r\n");
-}
-
-#[cold]
-fn trace_message(log: &mut Log, peer: &Peer, prefix: &[u8], publish: &Publish<'_>) {
-    let prefix = Printable(&prefix[1..]);
-    let reply = publish.reply.map(|r| format!("{} ", Printable(r))).unwrap_or_default();
-    let text = format_args!("<<- [{prefix}{reply}{}]", Printable(publish.size_text));
-    log.add(Level::Trace, peer, text);
 }

@@ -15,7 +15,7 @@ impl Engine {
     /// Flushes every connection that got something in this turn.
     pub(super) fn flush_dirty(&mut self, edge: &mut impl Edge) {
         self.cut_overfull(edge);
-        let mut dirty = std::mem::take(&mut self.dirty);
+        let mut dirty = std::mem::take(&mut self.lists.dirty);
         for &key in &dirty {
             if let Some(connection) = self.connections.find_mut(key) {
                 connection.is_dirty = false;
@@ -24,24 +24,24 @@ impl Engine {
         }
         dirty.clear();
         // Whatever a flush itself has added is for the next one.
-        dirty.append(&mut self.dirty);
-        self.dirty = dirty;
+        dirty.append(&mut self.lists.dirty);
+        self.lists.dirty = dirty;
     }
 
     /// Flushes connections whose batch is worth a write of its own.
     #[inline]
     pub(super) fn flush_large(&mut self, edge: &mut impl Edge) {
-        if !self.large.is_empty() {
+        if !self.lists.large.is_empty() {
             self.flush_each_large(edge);
         }
     }
 
     fn flush_each_large(&mut self, edge: &mut impl Edge) {
-        let mut large = std::mem::take(&mut self.large);
+        let mut large = std::mem::take(&mut self.lists.large);
         for key in large.drain(..) {
             self.flush(edge, key);
         }
-        self.large = large;
+        self.lists.large = large;
     }
 
     /// Writes what is pending until it is gone or the socket has no more room.

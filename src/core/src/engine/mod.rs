@@ -77,6 +77,21 @@ pub struct Opening {
     pub is_refused: bool,
 }
 
+/// What deliveries leave behind for later in the turn.
+#[derive(Debug, Default)]
+struct Lists {
+    /// Connections with something to flush at the end of the turn.
+    dirty: Vec<ConnKey>,
+    /// Those of them whose batch is large enough to be flushed at once.
+    large: Vec<ConnKey>,
+    /// Connections that were given more than `max_pending`.
+    overfull: Vec<ConnKey>,
+    /// Subscriptions that reached their maximum with the message just delivered.
+    expired: Vec<SubId>,
+    /// Deliveries of that message to be traced.
+    traced: Vec<SubId>,
+}
+
 /// The NATS server on one shard.
 #[derive(Debug)]
 pub struct Engine {
@@ -95,10 +110,7 @@ pub struct Engine {
 
     /// Connections to serve, rotating.
     hot: VecDeque<ConnKey>,
-    /// Connections with something to flush at the end of the turn.
-    dirty: Vec<ConnKey>,
-    /// Those of them whose batch is large enough to be flushed at once.
-    large: Vec<ConnKey>,
+    lists: Lists,
     /// Ended connections whose subscriptions are still to be removed.
     leaving: VecDeque<ConnKey>,
     /// Looks at PING timers; one entry for each open connection.
@@ -110,10 +122,6 @@ pub struct Engine {
 
     /// Where all connections' bytes are received; kept by the shard, not by the connections.
     buffer: Vec<u8>,
-    /// Subscriptions that reached their maximum with the message just delivered.
-    expired: Vec<SubId>,
-    /// Connections that the message just delivered put over `max_pending`.
-    overfull: Vec<ConnKey>,
     /// The tail of a message written anew.
     scratch: Vec<u8>,
 }
@@ -135,15 +143,12 @@ impl Engine {
             closed: ClosedRing::new(setup.closed_max),
             log: Log { lines: Vec::new(), debug: setup.debug, trace: setup.trace },
             hot: VecDeque::new(),
-            dirty: Vec::new(),
-            large: Vec::new(),
+            lists: Lists::default(),
             leaving: VecDeque::new(),
             pings: Deadlines::default(),
             looks: Deadlines::default(),
             turn_out_bytes: 0,
             buffer: vec![0; turn::BUFFER_BYTES],
-            expired: Vec::new(),
-            overfull: Vec::new(),
             scratch: Vec::new(),
         }
     }
@@ -229,11 +234,11 @@ impl Engine {
         connection.outbox.push(&mut self.pool, line, &[]);
         self.turn_out_bytes += line.len();
         if connection.outbox.pending_bytes() > self.limits.pending_bytes_max {
-            self.overfull.push(key);
+            self.lists.overfull.push(key);
         }
         if !connection.is_dirty {
             connection.is_dirty = true;
-            self.dirty.push(key);
+            self.lists.dirty.push(key);
         }
     }
 

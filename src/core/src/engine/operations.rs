@@ -26,11 +26,16 @@ const SYSTEM_PREFIX: &[u8] = b"_SYS.";
 impl Engine {
     #[inline]
     pub(super) fn handle_op(&mut self, edge: &mut impl Edge, key: ConnKey, op: &Op<'_>) -> Flow {
-        if let Op::Publish(publish) = op {
-            return self.handle_publish(edge, key, publish);
+        match op {
+            Op::Publish(publish) => self.handle_publish(edge, key, publish),
+            other => self.handle_other(edge, key, other),
         }
+    }
+
+    #[inline(never)]
+    fn handle_other(&mut self, edge: &mut impl Edge, key: ConnKey, op: &Op<'_>) -> Flow {
         let flow = match *op {
-            Op::Publish(_) => Flow::Continue,
+            Op::Publish(_) | Op::Okay => Flow::Continue,
             Op::Subscribe { subject, queue, sid } => self.handle_subscribe(key, subject, queue, sid),
             Op::Unsubscribe { sid, max } => self.handle_unsubscribe(key, sid, max),
             Op::Ping => self.handle_ping(key),
@@ -40,60 +45,69 @@ impl Engine {
                 Ok(()) => Flow::Continue,
                 Err(error) => self.refuse_json(edge, key, &error),
             },
-            Op::Okay => Flow::Continue,
             Op::Error(text) => self.handle_error(edge, key, text),
         };
         self.cut_overfull(edge);
         if flow == Flow::Continue && !self.is_open(key) { Flow::Closed } else { flow }
     }
 
-    fn is_open(&self, key: ConnKey) -> bool {
+    pub(super) fn is_open(&self, key: ConnKey) -> bool {
         self.connections.find(key).is_some_and(super::connection::Connection::is_open)
     }
 
     #[inline]
     fn handle_publish(&mut self, edge: &mut impl Edge, key: ConnKey, publish: &Publish<'_>) -> Flow {
-        let Some(connection) = self.connections.find_mut(key) else { return Flow::Closed };
-        connection.traffic.in_msgs += 1;
-        connection.traffic.in_bytes += publish.body.len() as u64;
+        let Some(publisher) = self.connections.find_mut(key) else { return Flow::Closed };
+        let bytes = publish.body.len() as u64;
+        publisher.traffic.in_msgs += 1;
+        publisher.traffic.in_bytes += bytes;
+        publisher.last_activity = self.now;
         self.stats.in_msgs += 1;
-        self.stats.in_bytes += publish.body.len() as u64;
-        connection.last_activity = self.now;
-        if connection.is_traced {
+        self.stats.in_bytes += bytes;
+        let client = &publisher.client;
+        let is_remarkable = client.verbose | client.pedantic | publisher.is_traced;
+        if (is_remarkable || publish.subject.starts_with(SYSTEM_PREFIX))
+            && !self.remark_publish(key, publish)
+        {
+            return Flow::Continue;
+        }
+        let delivered = self.deliver(key, publish);
+        if delivered.is_plain {
+            return Flow::Continue;
+        }
+        self.follow_up(edge, key, publish, delivered)
+    }
+
+    /// What some publishes need besides delivery: `+OK`, the pedantic check, a trace line, a
+    /// refusal. False if the message goes no further.
+    #[inline(never)]
+    fn remark_publish(&mut self, key: ConnKey, publish: &Publish<'_>) -> bool {
+        let Some(publisher) = self.connections.find_mut(key) else { return false };
+        let was_announced = std::mem::take(&mut publisher.is_body_announced);
+        let (pedantic, verbose) = (publisher.client.pedantic, publisher.client.verbose);
+        if publisher.is_traced {
             self.trace_publish(key, publish);
         }
-        let Some(connection) = self.connections.find_mut(key) else { return Flow::Closed };
-        let was_announced = std::mem::take(&mut connection.is_body_announced);
-        let (pedantic, verbose) = (connection.client.pedantic, connection.client.verbose);
         if pedantic && !was_announced {
             self.check_publish_subject(key, publish.subject);
         }
         if publish.subject.starts_with(SYSTEM_PREFIX) {
             self.refuse_publish(key, publish.subject);
-            return Flow::Continue;
+            return false;
         }
         if verbose {
             self.enqueue(key, encode::OK);
         }
-        let slowing = self.deliver(edge, key, publish);
-        if !self.is_open(key) {
-            return Flow::Closed;
-        }
-        match slowing {
-            Some(reader) => self.slow_down(key, reader),
-            None => Flow::Continue,
-        }
+        true
     }
 
     /// The line of a publish is there, its body is not: what depends on the line alone is
     /// said now, and once.
     pub(super) fn announce_body(&mut self, key: ConnKey, subject: &[u8]) {
         let Some(connection) = self.connections.find_mut(key) else { return };
-        if !connection.is_body_announced {
+        if connection.client.pedantic && !connection.is_body_announced {
             connection.is_body_announced = true;
-            if connection.client.pedantic {
-                self.check_publish_subject(key, subject);
-            }
+            self.check_publish_subject(key, subject);
         }
     }
 
@@ -114,7 +128,7 @@ impl Engine {
     }
 
     /// The publisher waits for a reader that lags: until it has caught up, or for a moment.
-    fn slow_down(&mut self, key: ConnKey, reader: ConnKey) -> Flow {
+    pub(super) fn slow_down(&mut self, key: ConnKey, reader: ConnKey) -> Flow {
         let until = self.now + super::look::SLOWED_MAX;
         let Some(connection) = self.connections.find_mut(key) else { return Flow::Closed };
         connection.pause = Some(Pause::Slowed { until });

@@ -58,7 +58,7 @@ impl Engine {
         // Looks may have produced PINGs, and a cut may have set publishers going.
         self.flush_dirty(edge);
         let more_to_free = self.pool.free_some();
-        let is_idle = self.hot.is_empty() && self.leaving.is_empty() && self.dirty.is_empty();
+        let is_idle = self.hot.is_empty() && self.leaving.is_empty() && self.lists.dirty.is_empty();
         if is_idle && !more_to_free {
             Next::Park(self.next_deadline())
         } else {
@@ -72,7 +72,7 @@ impl Engine {
             connection.is_blocked = false;
             if !connection.is_dirty {
                 connection.is_dirty = true;
-                self.dirty.push(ready.key);
+                self.lists.dirty.push(ready.key);
             }
         }
         if ready.readable {
@@ -239,6 +239,7 @@ impl Engine {
                         break;
                     }
                     Err(mut error) => {
+                        self.announce_wrong_body(key, &input[at..], &limits);
                         if let ParseError::UnknownOperation { at: offset, .. } = &mut error {
                             *offset += at;
                         }
@@ -253,6 +254,16 @@ impl Engine {
         connection.input_needed = needed;
         if at < input.len() {
             connection.input = input[at..].to_vec();
+        }
+    }
+
+    /// What stands at the start of `input` is wrong. If it is a publish with a good line and a bad
+    /// end of its body, the line is answered as if it had come alone, which it may have.
+    #[cold]
+    fn announce_wrong_body(&mut self, key: ConnKey, input: &[u8], limits: &ParseLimits) {
+        let Some(line_end) = input.iter().position(|&b| b == b'\n') else { return };
+        if let Ok(Parsed::Body { subject, .. }) = proto::parse(&input[..=line_end], limits) {
+            self.announce_body(key, subject);
         }
     }
 

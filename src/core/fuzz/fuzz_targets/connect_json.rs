@@ -1,0 +1,16 @@
+//! The JSON of CONNECT and INFO, whatever a peer makes of it.
+#![no_main]
+
+use gnatsd_core::proto::connect::{check_info, parse_connect};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|input: &[u8]| {
+    let parsed = parse_connect(input);
+    assert_eq!(parsed.is_ok(), check_info(input).is_ok());
+    if let Ok(connect) = parsed {
+        // The trace log's text is JSON again, and gives the same.
+        let public = connect.public();
+        let again = parse_connect(public.as_bytes()).expect("what was written can be read");
+        assert_eq!(again, connect);
+    }
+});
