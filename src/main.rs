@@ -7,10 +7,6 @@ use std::process::ExitCode;
 
 use gnatsd::config::{self, Outcome};
 
-// Chosen by measurement: see ARCHITECTURE.md, "Allocator".
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     match config::load(std::env::args_os(), |name| std::env::var(name).ok()) {
         Outcome::Run { options, warnings, stdout_notes } => {

@@ -10,6 +10,7 @@
 //! | `client` | [`RawClient`]: literal bytes out, literal bytes expected back |
 //! | `message` | one `MSG` or `HMSG` cut out of a stream |
 //! | `checker`, `ranges`, `crc32c` | numbered message bodies and the six counts |
+//! | `heavy` | one heavy test at a time |
 //! | `http` | one GET to the monitoring port |
 //! | `process` | processor time, memory and descriptors of a process |
 //! | `wait` | wait for a condition, never for a fixed time |
@@ -28,6 +29,7 @@ pub(crate) mod checker;
 pub(crate) mod client;
 pub(crate) mod crc32c;
 pub(crate) mod driver;
+pub(crate) mod heavy;
 pub(crate) mod http;
 pub(crate) mod message;
 pub(crate) mod process;
@@ -39,6 +41,7 @@ pub(crate) use builder::{Builder, FailedStart};
 pub(crate) use checker::{Body, Checker, Counts, Report, WatchId};
 pub(crate) use client::RawClient;
 pub(crate) use driver::{Driver, both_drivers};
+pub(crate) use heavy::heavy;
 pub(crate) use http::Response;
 pub(crate) use message::Message;
 pub(crate) use server::Server;

@@ -198,7 +198,7 @@ impl Engine {
         let received = edge.receive(key, &mut input[held..]);
         let n = if let Received::Bytes(n) = received { n } else { 0 };
         input.truncate(held + n);
-        if n == 0 || input.len() < connection.input_needed {
+        if n == 0 || !is_worth_a_look(input.len(), connection.input_needed) {
             connection.input = input;
         } else {
             self.handle_input(edge, key, &input);
@@ -212,7 +212,7 @@ impl Engine {
         let mut needed = connection.input_needed;
         let mut has_backlog = false;
         let mut at = 0;
-        if needed <= input.len() {
+        if is_worth_a_look(input.len(), needed) {
             needed = 0;
             let mut limits = self.parse_limits(key);
             while at < input.len() {
@@ -318,4 +318,11 @@ impl Engine {
             self.log.add(Level::Debug, &connection.peer, format_args!("Client connection closed"));
         }
     }
+}
+
+/// Whether an unfinished operation of which `held` bytes are there may be complete, or wrong:
+/// the last byte but one of a publish is a CR, or the connection ends there.
+#[inline]
+fn is_worth_a_look(held: usize, needed: usize) -> bool {
+    held + 1 >= needed
 }

@@ -1,0 +1,17 @@
+//! The engine with sockets in memory and a clock that is turned by hand.
+//!
+//! A test says what clients send and what they then have received; `world` does the rest and checks,
+//! each time everything has come to rest, that no work was forgotten.
+
+mod budgets;
+mod delivery;
+mod ends;
+mod input;
+mod model;
+mod protocol;
+mod report;
+mod slow_consumers;
+mod slowing;
+mod timers;
+mod wires;
+mod world;
