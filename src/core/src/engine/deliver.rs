@@ -7,34 +7,44 @@
 use super::connection::{Connection, Connections};
 use super::log::Level;
 use super::operations::Flow;
-use super::turn::EARLY_FLUSH_BYTES;
+use super::turn::{EARLY_FLUSH_BYTES, TURN_OUT_BYTES};
 use super::{Edge, Engine, Limits, Lists};
 use crate::client::{ChunkPool, CloseReason};
-use crate::interest::{ConnKey, MatchHint, Subs, Target};
+use crate::interest::{ConnKey, MatchHint, MatchSet, Subs, Target};
 use crate::proto::quote::Printable;
-use crate::proto::{Publish, encode};
+use crate::proto::{ParseLimits, Publish, encode, parse_repeat};
+use crate::rng::Rng;
 use crate::time::Time;
 
-/// The tail of a plain MSG.
-enum PlainTail<'a> {
-    /// As the publisher wrote it.
-    Canonical(&'a [u8]),
-    /// Written anew; not before somebody needs it.
-    Scratch { bytes: &'a mut Vec<u8>, is_written: bool },
+/// What receivers get of one message.
+enum Wire<'a> {
+    /// The same for all: the tail as the publisher wrote it.
+    Plain { tail: &'a [u8], payload_len: usize },
+    /// A line that was not canonical, or one with headers, which not everyone takes.
+    Varied(Varied<'a>),
 }
 
-/// One message on its way, and all that a delivery touches.
-struct Fanout<'a> {
-    connections: &'a mut Connections,
-    pool: &'a mut ChunkPool,
-    lists: &'a mut Lists,
+/// A message that has to be written anew for some of its receivers, or for all.
+struct Varied<'a> {
     publish: &'a Publish<'a>,
-    plain: PlainTail<'a>,
     /// Tail of an HMSG; empty for a message without headers.
     headed: &'a [u8],
+    /// Tail of a MSG, once somebody has needed it.
+    plain: &'a mut Vec<u8>,
+    is_plain_written: bool,
+}
+
+/// Where messages of one publisher to one subject go, and all that a delivery touches.
+struct Fanout<'a> {
+    connections: &'a mut Connections,
+    subs: &'a mut Subs,
+    set: &'a MatchSet,
+    rng: &'a mut Rng,
+    pool: &'a mut ChunkPool,
+    lists: &'a mut Lists,
+    limits: &'a Limits,
     /// The publisher, if its own messages do not come back to it.
     no_echo_to: Option<ConnKey>,
-    limits: &'a Limits,
     now: Time,
     /// A reader that lags but reads.
     slowing: Option<ConnKey>,
@@ -43,82 +53,97 @@ struct Fanout<'a> {
     out_bytes: usize,
 }
 
-/// What a delivery leaves to be done.
-pub(super) struct Delivered {
-    /// Nothing.
+/// What a run of publishes did, and what it leaves to be done.
+pub(super) struct Delivered<'a> {
+    /// Bytes behind the first message that belong to the run.
+    pub(super) run_len: usize,
+    /// Messages of the run.
+    pub(super) messages: u64,
+    /// Their header blocks and payloads.
+    pub(super) body_bytes: u64,
+    /// Nothing is left to be done.
     pub(super) is_plain: bool,
     /// A reader that lags but reads: its publisher should wait for it.
     slowing: Option<ConnKey>,
-    /// Nobody got it, and its sender wants to know.
-    is_unanswered: bool,
+    /// Reply subject of the last message, if nobody got it and its sender wants to know.
+    unanswered: Option<&'a [u8]>,
+    /// Length of the last message.
+    last_len: usize,
 }
 
 impl Engine {
-    /// Hands a message to everyone who wants it.
+    /// Hands a message to everyone who wants it, and then those behind it in `rest` as long as
+    /// they go to the same subject and leave nothing to be done: one match serves them all.
     #[inline]
-    pub(super) fn deliver(&mut self, key: ConnKey, publish: &Publish<'_>) -> Delivered {
-        let mut delivered = Delivered { is_plain: true, slowing: None, is_unanswered: false };
-        let Some(publisher) = self.connections.find_mut(key) else { return delivered };
-        let found = self.interest.match_subject(publish.subject, &mut publisher.hint);
-        let no_echo_to = (!publisher.client.echo).then_some(key);
-        let wants_status = publish.reply.is_some() && publisher.client.no_responders;
-        let (set, subs) = self.interest.matched(found);
-        if set.is_empty() {
-            delivered.is_unanswered = wants_status;
-            delivered.is_plain = !wants_status;
-            return delivered;
-        }
-        let mut headed_scratch = Vec::new();
-        let (plain, headed) = match (publish.headers, publish.tail) {
-            (None, Some(tail)) => (PlainTail::Canonical(tail), &[][..]),
-            (_, tail) => {
-                let headed = match (publish.has_headers(), tail) {
-                    (false, _) => &[],
-                    (true, Some(tail)) => tail,
-                    (true, None) => {
-                        write_tail(&mut headed_scratch, publish, true);
-                        &headed_scratch[..]
-                    }
-                };
-                (PlainTail::Scratch { bytes: &mut self.scratch, is_written: false }, headed)
-            }
+    pub(super) fn deliver<'a>(
+        &mut self,
+        key: ConnKey,
+        publish: &Publish<'a>,
+        rest: &'a [u8],
+        limits: &ParseLimits,
+    ) -> Delivered<'a> {
+        let mut run = Delivered {
+            run_len: 0,
+            messages: 1,
+            body_bytes: publish.body.len() as u64,
+            is_plain: true,
+            slowing: None,
+            unanswered: None,
+            last_len: publish.body.len(),
         };
+        let Some(publisher) = self.connections.find_mut(key) else { return run };
+        let found = self.interest.match_subject(publish.subject, &mut publisher.hint);
+        let wants_status = publisher.client.no_responders;
+        let no_echo_to = (!publisher.client.echo).then_some(key);
+        let (set, subs) = self.interest.matched(found);
         let mut fanout = Fanout {
             connections: &mut self.connections,
+            subs,
+            set,
+            rng: &mut self.rng,
             pool: &mut self.pool,
             lists: &mut self.lists,
-            publish,
-            plain,
-            headed,
-            no_echo_to,
             limits: &self.limits,
+            no_echo_to,
             now: self.now,
             slowing: None,
             copies: 0,
             payload_bytes: 0,
             out_bytes: 0,
         };
-        for target in &set.plain {
-            fanout.enqueue(subs, target, set.prefix(target));
+        let out_bytes_max = TURN_OUT_BYTES.saturating_sub(self.turn_out_bytes);
+        let mut reply = publish.reply;
+        match (publish.headers, publish.tail) {
+            (None, Some(tail)) => {
+                fanout.send(&mut Wire::Plain { tail, payload_len: publish.body.len() });
+            }
+            _ => fanout.send_varied(publish, &mut self.scratch),
         }
-        for group in &set.groups {
-            // One member, from a random one on the first that can take it.
-            let start = self.rng.below(group.members.len());
-            let (before, from) = group.members.split_at(start);
-            from.iter().chain(before).any(|member| fanout.enqueue(subs, member, set.prefix(member)));
+        let mut copies_before = 0;
+        loop {
+            let is_unanswered = wants_status && fanout.copies == copies_before;
+            run.unanswered = reply.filter(|_| is_unanswered);
+            if run.unanswered.is_some() || !fanout.is_plain() {
+                run.is_plain = false;
+                break;
+            }
+            if fanout.out_bytes >= out_bytes_max || !fanout.lists.large.is_empty() {
+                break;
+            }
+            let Some(next) = parse_repeat(&rest[run.run_len..], publish.subject, limits) else { break };
+            copies_before = fanout.copies;
+            fanout.send(&mut Wire::Plain { tail: next.tail, payload_len: next.body_len });
+            reply = next.reply;
+            run.run_len += next.len;
+            run.messages += 1;
+            run.body_bytes += next.body_len as u64;
+            run.last_len = next.body_len;
         }
-        let copies = fanout.copies;
-        delivered.slowing = fanout.slowing;
-        self.stats.out_msgs += copies;
+        run.slowing = fanout.slowing;
+        self.stats.out_msgs += fanout.copies;
         self.stats.out_bytes += fanout.payload_bytes;
         self.turn_out_bytes += fanout.out_bytes;
-        delivered.is_unanswered = copies == 0 && wants_status;
-        delivered.is_plain = !delivered.is_unanswered
-            && delivered.slowing.is_none()
-            && self.lists.expired.is_empty()
-            && self.lists.overfull.is_empty()
-            && self.lists.traced.is_empty();
-        delivered
+        run
     }
 
     /// The rest of a publish whose delivery was not plain.
@@ -128,19 +153,19 @@ impl Engine {
         edge: &mut impl Edge,
         key: ConnKey,
         publish: &Publish<'_>,
-        delivered: Delivered,
+        run: &Delivered<'_>,
     ) -> Flow {
         self.trace_deliveries(publish);
         self.remove_expired(key);
         self.cut_overfull(edge);
-        if delivered.is_unanswered {
-            self.tell_no_responders(key, publish.reply.unwrap_or_default());
+        if let Some(reply) = run.unanswered {
+            self.tell_no_responders(key, reply);
         }
         if !self.is_open(key) {
             return Flow::Closed;
         }
-        match delivered.slowing {
-            Some(reader) if self.spend_credit(key, publish.body.len()) => self.slow_down(key, reader),
+        match run.slowing {
+            Some(reader) if self.spend_credit(key, run.last_len) => self.slow_down(key, reader),
             _ => Flow::Continue,
         }
     }
@@ -216,14 +241,53 @@ impl Engine {
 }
 
 impl Fanout<'_> {
+    /// Nothing came up that has to be seen to before the next message.
+    #[inline]
+    fn is_plain(&self) -> bool {
+        self.slowing.is_none()
+            && self.lists.expired.is_empty()
+            && self.lists.overfull.is_empty()
+            && self.lists.traced.is_empty()
+    }
+
+    /// One message to every plain subscription and to one member of each queue group.
+    #[inline]
+    fn send(&mut self, wire: &mut Wire<'_>) {
+        let set = self.set;
+        for target in &set.plain {
+            self.enqueue(target, wire);
+        }
+        for group in &set.groups {
+            // One member, from a random one on the first that can take it.
+            let start = self.rng.below(group.members.len());
+            let (before, from) = group.members.split_at(start);
+            from.iter().chain(before).any(|member| self.enqueue(member, wire));
+        }
+    }
+
+    /// The same for a message that is not the same for all.
+    #[inline(never)]
+    fn send_varied(&mut self, publish: &Publish<'_>, plain: &mut Vec<u8>) {
+        let mut written = Vec::new();
+        let headed = match (publish.has_headers(), publish.tail) {
+            (false, _) => &[],
+            (true, Some(tail)) => tail,
+            (true, None) => {
+                write_tail(&mut written, publish, true);
+                &written[..]
+            }
+        };
+        self.send(&mut Wire::Varied(Varied { publish, headed, plain, is_plain_written: false }));
+    }
+
     /// One copy for one subscription; false if it cannot take it.
     #[inline]
-    fn enqueue(&mut self, subs: &mut Subs, target: &Target, prefix: &[u8]) -> bool {
+    fn enqueue(&mut self, target: &Target, wire: &mut Wire<'_>) -> bool {
         let Some(connection) = self.connections.find_mut(target.conn) else { return false };
         if !connection.is_open() || self.no_echo_to == Some(target.conn) {
             return false;
         }
-        let sub = &mut subs[target.sub];
+        let sub = &mut self.subs[target.sub];
         if sub.max != 0 && sub.delivered >= sub.max {
             return false;
         }
@@ -231,38 +295,36 @@ impl Fanout<'_> {
         if sub.delivered == sub.max {
             self.lists.expired.push(target.sub);
         }
+        let prefix = self.set.prefix(target);
         let before = connection.outbox.pending_bytes();
-        let payload_bytes = if !self.headed.is_empty() && connection.client.headers {
-            connection.outbox.push(self.pool, prefix, self.headed);
-            self.publish.body.len()
-        } else {
-            let tail = match &mut self.plain {
-                PlainTail::Canonical(tail) => tail,
-                PlainTail::Scratch { bytes, is_written } => {
-                    if !*is_written {
-                        write_tail(bytes, self.publish, false);
-                        *is_written = true;
-                    }
-                    &bytes[..]
-                }
-            };
-            // `HMSG …` without its first letter is `MSG …`.
-            connection.outbox.push(self.pool, &prefix[1..], tail);
-            self.publish.body.len() - self.publish.headers.map_or(0, |h| h.len)
+        // `HMSG …` without its first letter is `MSG …`.
+        let payload_len = match wire {
+            Wire::Plain { tail, payload_len } => {
+                connection.outbox.push(self.pool, &prefix[1..], tail);
+                *payload_len
+            }
+            Wire::Varied(varied) if connection.client.headers && !varied.headed.is_empty() => {
+                connection.outbox.push(self.pool, prefix, varied.headed);
+                varied.publish.body.len()
+            }
+            Wire::Varied(varied) => {
+                connection.outbox.push(self.pool, &prefix[1..], varied.plain_tail());
+                varied.publish.body.len() - varied.publish.headers.map_or(0, |h| h.len)
+            }
         };
-        if connection.is_traced {
-            self.lists.traced.push(target.sub);
-        }
         connection.traffic.out_msgs += 1;
-        connection.traffic.out_bytes += payload_bytes as u64;
+        connection.traffic.out_bytes += payload_len as u64;
         connection.last_activity = self.now;
         self.copies += 1;
-        self.payload_bytes += payload_bytes as u64;
+        self.payload_bytes += payload_len as u64;
         let pending = connection.outbox.pending_bytes();
         self.out_bytes += pending - before;
         if !connection.is_dirty {
             connection.is_dirty = true;
             self.lists.dirty.push(target.conn);
+        }
+        if connection.is_traced {
+            self.lists.traced.push(target.sub);
         }
         if pending >= EARLY_FLUSH_BYTES {
             self.note_large(target.conn, before, pending);
@@ -286,6 +348,16 @@ impl Fanout<'_> {
         if !connection.is_blocked {
             self.lists.large.push(key);
         }
+    }
+}
+
+impl Varied<'_> {
+    fn plain_tail(&mut self) -> &[u8] {
+        if !self.is_plain_written {
+            write_tail(self.plain, self.publish, false);
+            self.is_plain_written = true;
+        }
+        self.plain
     }
 }
 

@@ -6,7 +6,7 @@ use super::{Edge, Engine};
 use crate::client::CloseReason;
 use crate::interest::{ConnKey, Inserted};
 use crate::proto::quote::{Printable, Quoted};
-use crate::proto::{Op, ParseError, ProtocolError, Publish, connect, encode};
+use crate::proto::{Op, ParseError, ParseLimits, ProtocolError, Publish, connect, encode};
 use crate::subject;
 
 /// How a connection goes on after an operation.
@@ -24,16 +24,9 @@ pub(super) enum Flow {
 const SYSTEM_PREFIX: &[u8] = b"_SYS.";
 
 impl Engine {
-    #[inline]
-    pub(super) fn handle_op(&mut self, edge: &mut impl Edge, key: ConnKey, op: &Op<'_>) -> Flow {
-        match op {
-            Op::Publish(publish) => self.handle_publish(edge, key, publish),
-            other => self.handle_other(edge, key, other),
-        }
-    }
-
+    /// Any operation but a publish.
     #[inline(never)]
-    fn handle_other(&mut self, edge: &mut impl Edge, key: ConnKey, op: &Op<'_>) -> Flow {
+    pub(super) fn handle_op(&mut self, edge: &mut impl Edge, key: ConnKey, op: &Op<'_>) -> Flow {
         let flow = match *op {
             Op::Publish(_) | Op::Okay => Flow::Continue,
             Op::Subscribe { subject, queue, sid } => self.handle_subscribe(key, subject, queue, sid),
@@ -55,27 +48,47 @@ impl Engine {
         self.connections.find(key).is_some_and(super::connection::Connection::is_open)
     }
 
+    /// A publish, and with it those behind it in `rest` that go to the same subject: a run. Says
+    /// how many bytes of `rest` that took.
     #[inline]
-    fn handle_publish(&mut self, edge: &mut impl Edge, key: ConnKey, publish: &Publish<'_>) -> Flow {
-        let Some(publisher) = self.connections.find_mut(key) else { return Flow::Closed };
-        let bytes = publish.body.len() as u64;
-        publisher.traffic.in_msgs += 1;
-        publisher.traffic.in_bytes += bytes;
-        publisher.last_activity = self.now;
-        self.stats.in_msgs += 1;
-        self.stats.in_bytes += bytes;
-        let client = &publisher.client;
-        let is_remarkable = client.verbose | client.pedantic | publisher.is_traced;
-        if (is_remarkable || publish.subject.starts_with(SYSTEM_PREFIX))
-            && !self.remark_publish(key, publish)
-        {
-            return Flow::Continue;
-        }
-        let delivered = self.deliver(key, publish);
+    pub(super) fn handle_publish(
+        &mut self,
+        edge: &mut impl Edge,
+        key: ConnKey,
+        publish: &Publish<'_>,
+        rest: &[u8],
+        limits: &ParseLimits,
+    ) -> (usize, Flow) {
+        let Some(publisher) = self.connections.find_mut(key) else { return (0, Flow::Closed) };
+        let is_remarkable = publisher.client.verbose | publisher.client.pedantic | publisher.is_traced;
+        let is_system = publish.subject.starts_with(SYSTEM_PREFIX);
+        let rest = if is_remarkable || is_system {
+            if !self.remark_publish(key, publish) {
+                self.count_received(key, 1, publish.body.len() as u64);
+                return (0, Flow::Continue);
+            }
+            &[]
+        } else {
+            rest
+        };
+        let delivered = self.deliver(key, publish, rest, limits);
+        self.count_received(key, delivered.messages, delivered.body_bytes);
         if delivered.is_plain {
-            return Flow::Continue;
+            return (delivered.run_len, Flow::Continue);
         }
-        self.follow_up(edge, key, publish, delivered)
+        let flow = self.follow_up(edge, key, publish, &delivered);
+        (delivered.run_len, flow)
+    }
+
+    #[inline]
+    fn count_received(&mut self, key: ConnKey, messages: u64, bytes: u64) {
+        if let Some(publisher) = self.connections.find_mut(key) {
+            publisher.traffic.in_msgs += messages;
+            publisher.traffic.in_bytes += bytes;
+            publisher.last_activity = self.now;
+        }
+        self.stats.in_msgs += messages;
+        self.stats.in_bytes += bytes;
     }
 
     /// What some publishes need besides delivery: `+OK`, the pedantic check, a trace line, a

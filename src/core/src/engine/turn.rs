@@ -26,7 +26,7 @@ pub(super) const BUFFER_BYTES: usize = UNFINISHED_COPIED_MAX + READ_BYTES_ALONE;
 /// Bytes received in one turn, more or less.
 const TURN_IN_BYTES: usize = 1024 * 1024;
 /// Bytes delivered in one turn, more or less: a fan-out is never split.
-const TURN_OUT_BYTES: usize = 2 * 1024 * 1024;
+pub(super) const TURN_OUT_BYTES: usize = 2 * 1024 * 1024;
 /// A batch for one connection that is flushed at once, so that a large fan-out stays in the cache.
 pub(super) const EARLY_FLUSH_BYTES: usize = 64 * 1024;
 /// Subscriptions of ended connections removed in one turn.
@@ -219,7 +219,14 @@ impl Engine {
                 match proto::parse(&input[at..], &limits) {
                     Ok(Parsed::Op(op, len)) => {
                         at += len;
-                        let flow = self.handle_op(edge, key, &op);
+                        let flow = if let Op::Publish(publish) = &op {
+                            let (run_len, flow) =
+                                self.handle_publish(edge, key, publish, &input[at..], &limits);
+                            at += run_len;
+                            flow
+                        } else {
+                            self.handle_op(edge, key, &op)
+                        };
                         self.flush_large(edge);
                         if flow == Flow::Closed {
                             return;

@@ -8,7 +8,7 @@
 use std::fmt;
 
 use serde::Deserializer as _;
-use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserialize, Error as _, IgnoredAny, MapAccess, Visitor};
 
 /// What one CONNECT gave; `None` where the key was missing or `null`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -102,7 +102,7 @@ impl<'de> Visitor<'de> for Document {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Connect, A::Error> {
         let mut connect = Connect::default();
-        while let Some(key) = map.next_key::<String>()? {
+        while let Some(Text(key)) = map.next_key()? {
             match key.to_ascii_lowercase().as_str() {
                 "verbose" => set(&mut connect.verbose, &mut map)?,
                 "pedantic" => set(&mut connect.pedantic, &mut map)?,
@@ -110,12 +110,12 @@ impl<'de> Visitor<'de> for Document {
                 "headers" => set(&mut connect.headers, &mut map)?,
                 "no_responders" => set(&mut connect.no_responders, &mut map)?,
                 "protocol" => set(&mut connect.protocol, &mut map)?,
-                "user" => set(&mut connect.user, &mut map)?,
-                "name" => set(&mut connect.name, &mut map)?,
-                "lang" => set(&mut connect.lang, &mut map)?,
-                "version" => set(&mut connect.version, &mut map)?,
+                "user" => set_text(&mut connect.user, &mut map)?,
+                "name" => set_text(&mut connect.name, &mut map)?,
+                "lang" => set_text(&mut connect.lang, &mut map)?,
+                "version" => set_text(&mut connect.version, &mut map)?,
                 // Credentials that no option of this server reads yet still have to be text.
-                "pass" | "auth_token" => set(&mut None::<String>, &mut map)?,
+                "pass" | "auth_token" => set_text(&mut None, &mut map)?,
                 "tls_required" => set(&mut None::<bool>, &mut map)?,
                 _ => {
                     map.next_value::<IgnoredAny>()?;
@@ -142,9 +142,54 @@ where
     Ok(())
 }
 
+/// The same for text.
+fn set_text<'de, A: MapAccess<'de>>(field: &mut Option<String>, map: &mut A) -> Result<(), A::Error> {
+    let mut text: Option<Text> = None;
+    set(&mut text, map)?;
+    if let Some(Text(text)) = text {
+        *field = Some(text);
+    }
+    Ok(())
+}
+
+/// A JSON string. Half of a surrogate pair (`"\ud800"`) is replaced, as in Go, where a `String` would be refused.
+struct Text(String);
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: serde::Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        // As bytes, which the JSON library does not check for such halves.
+        json.deserialize_bytes(TextVisitor)
+    }
+}
+
+struct TextVisitor;
+
+impl Visitor<'_> for TextVisitor {
+    type Value = Text;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Text, E> {
+        Ok(Text(String::from_utf8_lossy(bytes).into_owned()))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn half_a_surrogate_pair_is_replaced() {
+        let c = parse_connect(br#"{"name":"a\ud800b","\udfff":"\ud800","user":"\ud83d\ude00"}"#).unwrap();
+        let name = c.name.unwrap();
+        assert!(name.starts_with('a') && name.ends_with('b') && name.contains('\u{fffd}'), "{name}");
+        assert_eq!(c.user.as_deref(), Some("\u{1f600}"));
+        for bad in [&b"{\"name\":[97]}"[..], b"{\"name\":7}", b"{\"name\":{}}", b"{\"name\":\"\\ud8\"}"] {
+            assert!(parse_connect(bad).is_err(), "{}", String::from_utf8_lossy(bad));
+        }
+    }
 
     #[test]
     fn reads_what_clients_send() {

@@ -13,7 +13,7 @@ pub mod quote;
 
 pub use error::{ParseError, ProtocolError};
 pub use op::{Headers, Op, Publish};
-pub use parser::{ParseLimits, Parsed, parse};
+pub use parser::{ParseLimits, Parsed, Repeat, parse, parse_repeat};
 
 #[cfg(test)]
 mod tests;

@@ -60,6 +60,63 @@ pub fn parse<'a>(buf: &'a [u8], limits: &ParseLimits) -> Result<Parsed<'a>, Pars
     line::parse_general(buf, limits)
 }
 
+/// A canonical publish to a subject that is known already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Repeat<'a> {
+    /// Reply subject.
+    pub reply: Option<&'a [u8]>,
+    /// `[reply ]size␍␊body␍␊`.
+    pub tail: &'a [u8],
+    /// Length of the body in bytes.
+    pub body_len: usize,
+    /// Length of the whole operation in bytes.
+    pub len: usize,
+}
+
+/// Whether `buf` begins with another whole, canonical `PUB <subject> …`: publishers mostly
+/// stay with a subject, and then nothing has to be looked for but the size.
+///
+/// `None` means that [`parse`] has to say what there is. It would say the same.
+#[inline]
+pub fn parse_repeat<'a>(buf: &'a [u8], subject: &[u8], limits: &ParseLimits) -> Option<Repeat<'a>> {
+    let rest = buf.strip_prefix(b"PUB ")?.strip_prefix(subject)?.strip_prefix(b" ")?;
+    let (reply, size_at) = match rest.first()? {
+        b'0'..=b'9' if is_size(rest) => (None, 0),
+        _ => {
+            let reply_len = token_len(rest).filter(|&n| n > 0 && rest[n] == b' ')?;
+            (Some(&rest[..reply_len]), reply_len + 1)
+        }
+    };
+    let mut size = 0;
+    let mut at = size_at;
+    while let Some(digit) = rest.get(at).map(|b| b.wrapping_sub(b'0')).filter(|&d| d <= 9) {
+        size = size * 10 + usize::from(digit);
+        at += 1;
+        // Nine digits fit any usize; a longer size is for the general path.
+        if at - size_at > 9 {
+            return None;
+        }
+    }
+    let body_at = at + 2;
+    let end = body_at + size;
+    let tail = rest.get(..end + 2)?;
+    let fits = subject.len() + 1 + at <= limits.control_line_bytes_max
+        && (limits.payload_bytes_max < 0 || size as u64 <= limits.payload_bytes_max.unsigned_abs());
+    let is_canonical = at > size_at && tail[at..body_at] == *b"\r\n" && tail[end..] == *b"\r\n";
+    (fits && is_canonical).then_some(Repeat {
+        reply,
+        tail,
+        body_len: size,
+        len: 4 + subject.len() + 1 + tail.len(),
+    })
+}
+
+/// Whether digits and CR stand at the start: a size, and not a reply subject that begins with a digit.
+#[inline]
+fn is_size(rest: &[u8]) -> bool {
+    rest.iter().find(|b| !b.is_ascii_digit()) == Some(&b'\r')
+}
+
 /// A PUB or HPUB line taken apart. Offsets count from the start of the operation.
 pub(super) struct PublishLine<'a> {
     pub(super) subject: &'a [u8],

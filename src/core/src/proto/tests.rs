@@ -282,4 +282,34 @@ proptest! {
             prop_assert_eq!(f, s);
         }
     }
+
+    /// What the short cut takes, the parser takes in the same way.
+    #[test]
+    fn repeats_are_what_the_parser_says(line in any_line(), reply in "[0-9a]{0,3}", size in "[0-9]{1,10}") {
+        let lines = [line, format!("PUB a {reply} {size}\r\nxyz\r\n").into_bytes(), format!("PUB a {size}\r\nx\r\n").into_bytes()];
+        for line in lines {
+            for subject in [&b"a"[..], b"b", b"a.b", b"*"] {
+                let Some(repeat) = parse_repeat(&line, subject, &LIMITS) else { continue };
+                let Ok(Parsed::Op(Op::Publish(p), len)) = parse(&line, &LIMITS) else {
+                    panic!("not a publish: {line:?}");
+                };
+                prop_assert_eq!((len, p.subject, p.reply), (repeat.len, subject, repeat.reply));
+                prop_assert_eq!((p.tail, p.body.len()), (Some(repeat.tail), repeat.body_len));
+            }
+        }
+    }
+}
+
+#[test]
+fn repeats() {
+    let repeat = |line: &'static [u8]| parse_repeat(line, b"a", &LIMITS).map(|r| (r.reply, r.body_len, r.len));
+    assert_eq!(repeat(b"PUB a 2\r\nhi\r\nPUB"), Some((None, 2, 13)));
+    assert_eq!(repeat(b"PUB a 9r 002\r\nhi\r\n"), Some((Some(&b"9r"[..]), 2, 18)));
+    assert_eq!(repeat(b"PUB a 12 2\r\nhi\r\n"), Some((Some(&b"12"[..]), 2, 16)));
+    for other in [
+        &b"PUB b 2\r\nhi\r\n"[..], b"PUB ab 2\r\nhi\r\n", b"PUB a 2\r\nhi\r", b"PUB a 2\r\nhix\n", b"PUB a 2\nhi\r\n",
+        b"PUB a 101\r\n", b"PUB a  2\r\nhi\r\n", b"PUB a r 2 \r\nhi\r\n", b"PUB a r\r\n", b"PUB a \r\n\r\n", b"",
+    ] {
+        assert_eq!(repeat(other), None, "{}", String::from_utf8_lossy(other));
+    }
 }
