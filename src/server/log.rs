@@ -8,10 +8,9 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use jiff::tz::TimeZone;
@@ -21,6 +20,8 @@ use log::{Level, LevelFilter, Record};
 const QUEUE_LINES: usize = 16 * 1024;
 /// How long the end of the process waits for the sink.
 const FLUSH_LIMIT: Duration = Duration::from_millis(300);
+/// How long a line may hold up the answer it explains, with debug or protocol lines on.
+const SETTLE_LIMIT: Duration = Duration::from_millis(1);
 /// Records with this target end the process: tag `[FTL]`.
 pub const FATAL: &str = "gnatsd::fatal";
 /// Log files are readable by the group at most.
@@ -47,6 +48,32 @@ enum Message {
     Flush(Sender<()>),
 }
 
+/// Lines handed to the sink and lines it is done with.
+#[derive(Debug, Default)]
+struct Progress {
+    queued: AtomicU64,
+    done: AtomicU64,
+    /// Handed to nobody: the queue was full.
+    lost: AtomicU64,
+}
+
+static PROGRESS: Progress =
+    Progress { queued: AtomicU64::new(0), done: AtomicU64::new(0), lost: AtomicU64::new(0) };
+
+/// With debug or protocol lines on, waits a moment for the lines logged so far: who watches the
+/// log beside a client sees a line before the answer it explains. Never longer than a
+/// millisecond, so a slow disk costs a shard no more than that; not at all otherwise.
+pub fn settle() {
+    if log::max_level() < LevelFilter::Debug {
+        return;
+    }
+    let queued = PROGRESS.queued.load(Ordering::Relaxed);
+    let start = Instant::now();
+    while PROGRESS.done.load(Ordering::Acquire) < queued && start.elapsed() < SETTLE_LIMIT {
+        thread::yield_now();
+    }
+}
+
 /// The running log.
 #[derive(Debug, Clone)]
 pub struct Log {
@@ -69,17 +96,17 @@ impl Log {
             format!("error opening file: open {}: {}", path.display(), super::listener::error_text(&error))
         })?;
         let (queue, lines) = bounded(QUEUE_LINES);
-        let lost = Arc::new(AtomicU64::new(0));
-        let writer = QueueWriter { queue: queue.clone(), lost: Arc::clone(&lost) };
+        let writer = QueueWriter { queue: queue.clone() };
         let style = Style {
             colours: options.file.is_none() && io::stderr().is_terminal(),
             time: options.time,
             utc: options.utc,
+            debug: options.debug,
             pid: std::process::id(),
         };
         thread::Builder::new()
             .name("log".to_owned())
-            .spawn(move || sink.run(&lines, &lost))
+            .spawn(move || sink.run(&lines))
             .map_err(|e| format!("cannot start the log: {e}"))?;
         env_logger::Builder::new()
             .filter(None, LevelFilter::Error)
@@ -114,6 +141,8 @@ struct Style {
     colours: bool,
     time: bool,
     utc: bool,
+    /// Trace does not bring debug lines with it.
+    debug: bool,
     pid: u32,
 }
 
@@ -128,6 +157,9 @@ impl Style {
             Level::Debug => ("DBG", 36),
             Level::Trace => ("TRC", 33),
         };
+        if tag == "DBG" && !self.debug {
+            return Ok(());
+        }
         write!(out, "[{}] ", self.pid)?;
         if self.time {
             let mut now = jiff::Zoned::now();
@@ -148,13 +180,18 @@ impl Style {
 /// Hands finished lines to the sink.
 struct QueueWriter {
     queue: Sender<Message>,
-    lost: Arc<AtomicU64>,
 }
 
 impl Write for QueueWriter {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        if line.is_empty() {
+            return Ok(0);
+        }
+        // Counted first: the sink must not be done with more than was queued.
+        PROGRESS.queued.fetch_add(1, Ordering::Relaxed);
         if self.queue.try_send(Message::Line(line.to_vec())).is_err() {
-            self.lost.fetch_add(1, Ordering::Relaxed);
+            PROGRESS.done.fetch_add(1, Ordering::Release);
+            PROGRESS.lost.fetch_add(1, Ordering::Relaxed);
         }
         Ok(line.len())
     }
@@ -179,13 +216,17 @@ impl Sink {
         Ok(Sink { path: path.map(Path::to_owned), file })
     }
 
-    fn run(mut self, lines: &Receiver<Message>, lost: &AtomicU64) {
+    fn run(mut self, lines: &Receiver<Message>) {
         let mut batch = Vec::new();
+        let mut count = 0;
         while let Ok(first) = lines.recv() {
             let mut next = Some(first);
             while let Some(message) = next {
                 match message {
-                    Message::Line(line) => batch.extend_from_slice(&line),
+                    Message::Line(line) => {
+                        batch.extend_from_slice(&line);
+                        count += 1;
+                    }
                     Message::Reopen => {
                         self.write(&mut batch);
                         self.reopen();
@@ -201,7 +242,9 @@ impl Sink {
                 next = lines.try_recv().ok();
             }
             self.write(&mut batch);
-            let lost = lost.swap(0, Ordering::Relaxed);
+            PROGRESS.done.fetch_add(count, Ordering::Release);
+            count = 0;
+            let lost = PROGRESS.lost.swap(0, Ordering::Relaxed);
             if lost > 0 {
                 log::warn!("{lost} log lines were lost: the log could not keep up");
             }
@@ -243,8 +286,8 @@ mod tests {
 
     #[test]
     fn lines_look_as_the_original() {
-        let style = |colours, time| Style { colours, time, utc: true, pid: 7 };
-        let line = |style: &Style, level, target| {
+        let style = |colours, time| Style { colours, time, utc: true, debug: false, pid: 7 };
+        let line = |style: &Style, level, target: &str| {
             let mut out = Vec::new();
             let args = format_args!("text");
             let record = Record::builder().level(level).target(target).args(args).build();
@@ -254,9 +297,10 @@ mod tests {
         assert_eq!(line(&style(false, false), Level::Info, "gnatsd"), "[7] [INF] text\n");
         assert_eq!(line(&style(false, false), Level::Error, FATAL), "[7] [FTL] text\n");
         assert_eq!(
-            line(&style(true, false), Level::Debug, "gnatsd"),
-            "[7] [\u{1b}[36mDBG\u{1b}[0m] text\n"
+            line(&style(true, false), Level::Trace, "gnatsd"),
+            "[7] [\u{1b}[33mTRC\u{1b}[0m] text\n"
         );
+        assert_eq!(line(&style(true, false), Level::Debug, "gnatsd"), "");
         let timed = line(&style(false, true), Level::Warn, "gnatsd");
         assert_eq!(timed.len(), "[7] 2026/01/31 15:04:05.000000 [WRN] text\n".len(), "{timed}");
     }

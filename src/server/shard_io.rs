@@ -7,13 +7,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use gnatsd_core::client::CloseReason;
-use gnatsd_core::engine::{self, Edge, Engine, Level, Opening, Received, Sent};
+use gnatsd_core::engine::{self, Edge, Engine, Level, LogLine, Opening, Received, Sent};
 use gnatsd_core::interest::ConnKey;
 use gnatsd_shards::{Io, Next, Ready, Service, Token};
 
 use super::acceptor::OpenCounts;
 use super::clock::Clock;
 use super::control::{Accepted, Control};
+use super::log::settle;
 
 /// What runs on each shard.
 #[derive(Debug)]
@@ -108,7 +109,7 @@ impl Service for ShardIo {
         let next = self.engine.turn(&mut edge, &self.engine_ready, now);
         self.engine_ready.clear();
         for line in self.engine.poll_log() {
-            log::log!(level_of(line.level), "{}", line.text);
+            write_log(&line);
         }
         match next {
             _ if self.is_stopping => Next::Stop,
@@ -118,14 +119,15 @@ impl Service for ShardIo {
     }
 }
 
-fn level_of(level: Level) -> log::Level {
-    match level {
+fn write_log(line: &LogLine) {
+    let level = match line.level {
         Level::Error => log::Level::Error,
         Level::Warn => log::Level::Warn,
         Level::Info => log::Level::Info,
         Level::Debug => log::Level::Debug,
         Level::Trace => log::Level::Trace,
-    }
+    };
+    log::log!(level, "{}", line.text);
 }
 
 /// The engine names a connection by the place of its socket.
@@ -203,6 +205,13 @@ impl<I: Io> Edge for SocketEdge<'_, I> {
         if let Some(socket) = self.socket(key) {
             let _ = socket.stream.shutdown(Shutdown::Both);
         }
+    }
+
+    fn log(&mut self, lines: &mut Vec<LogLine>) {
+        for line in lines.drain(..) {
+            write_log(&line);
+        }
+        settle();
     }
 
     fn release(&mut self, key: ConnKey) {

@@ -30,6 +30,11 @@ impl Deadlines {
         Some((at, ConnKey(key)))
     }
 
+    /// Looks that are asked for, those included that concern nobody any more.
+    pub(crate) fn len(&self) -> usize {
+        self.heap.len()
+    }
+
     /// When the next look is due.
     pub(crate) fn next(&self) -> Option<Time> {
         self.heap.peek().map(|Reverse((at, _))| *at)

@@ -5,6 +5,7 @@
 
 use std::io::IoSlice;
 
+use super::log::LogLine;
 use crate::client::CloseReason;
 use crate::interest::ConnKey;
 
@@ -59,6 +60,11 @@ pub trait Edge {
     fn finish_sending(&mut self, key: ConnKey);
     /// Ends both sides at once.
     fn cut(&mut self, key: ConnKey);
+    /// Takes log lines, before the answers they explain are written. What is left stays for
+    /// `poll_log`.
+    fn log(&mut self, lines: &mut Vec<LogLine>) {
+        let _ = lines;
+    }
     /// Forgets the connection; its key may be given to another.
     fn release(&mut self, key: ConnKey);
 }

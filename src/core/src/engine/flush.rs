@@ -15,6 +15,9 @@ impl Engine {
     /// Flushes every connection that got something in this turn.
     pub(super) fn flush_dirty(&mut self, edge: &mut impl Edge) {
         self.cut_overfull(edge);
+        if !self.log.lines.is_empty() {
+            edge.log(&mut self.log.lines);
+        }
         let mut dirty = std::mem::take(&mut self.lists.dirty);
         for &key in &dirty {
             if let Some(connection) = self.connections.find_mut(key) {

@@ -246,9 +246,14 @@ impl Engine {
             Err(error) => return self.refuse_json(edge, key, &error),
         };
         if connection.is_traced {
-            // Only what is not secret: the raw line may hold a password or a token.
-            let text = format_args!("->> [CONNECT {}]", parsed.public());
-            self.log.add(Level::Trace, &connection.peer, text);
+            // The raw line, unless it holds a password or the like.
+            if parsed.has_secret {
+                let text = format_args!("->> [CONNECT {}]", parsed.public());
+                self.log.add(Level::Trace, &connection.peer, text);
+            } else {
+                let text = format_args!("->> [CONNECT {}]", Printable(json));
+                self.log.add(Level::Trace, &connection.peer, text);
+            }
         }
         if let Err(error) = connection.client.handle_connect(parsed) {
             let reason = match error {

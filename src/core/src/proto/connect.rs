@@ -33,10 +33,14 @@ pub struct Connect {
     pub lang: Option<String>,
     /// Client library's version.
     pub version: Option<String>,
+    /// Something in it is nobody's business: a password, a token, a key or a signature.
+    pub has_secret: bool,
 }
 
 impl Connect {
     /// The parts that are no secret, as JSON for the trace log.
+    ///
+    /// The original logs the raw text, passwords and all.
     pub fn public(&self) -> String {
         let mut public = serde_json::Map::new();
         let flags = [
@@ -65,10 +69,9 @@ impl Connect {
 /// The JSON library's text, for the log; the peer is closed without `-ERR`.
 pub fn parse_connect(arg: &[u8]) -> Result<Connect, serde_json::Error> {
     let text = String::from_utf8_lossy(arg);
-    let mut json = serde_json::Deserializer::from_str(&text);
-    let connect = json.deserialize_option(Document)?;
-    json.end()?;
-    Ok(connect)
+    // The form first: strings are then read in a way that lets control bytes pass.
+    serde_json::from_str::<IgnoredAny>(&text)?;
+    serde_json::Deserializer::from_str(&text).deserialize_option(Document)
 }
 
 /// INFO from a client has to be JSON; nothing in it matters.
@@ -186,7 +189,7 @@ mod tests {
         let name = c.name.unwrap();
         assert!(name.starts_with('a') && name.ends_with('b') && name.contains('\u{fffd}'), "{name}");
         assert_eq!(c.user.as_deref(), Some("\u{1f600}"));
-        for bad in [&b"{\"name\":[97]}"[..], b"{\"name\":7}", b"{\"name\":{}}", b"{\"name\":\"\\ud8\"}"] {
+        for bad in [&b"{\"name\":[97]}"[..], b"{\"name\":7}", b"{\"name\":{}}", b"{\"name\":\"\\ud8\"}", b"{\"name\":\"\t\"}", b"{\"\0\":1}"] {
             assert!(parse_connect(bad).is_err(), "{}", String::from_utf8_lossy(bad));
         }
     }
@@ -202,6 +205,10 @@ mod tests {
         assert_eq!(c.echo, None);
         assert_eq!(c.protocol, Some(1));
         assert_eq!(c.name.as_deref(), Some("x"));
+        assert!(!c.has_secret);
+        let c = parse_connect(br#"{"user":"u","pass":"geheim","verbose":true}"#).unwrap();
+        assert!(c.has_secret);
+        assert_eq!(c.public(), r#"{"user":"u","verbose":true}"#);
         assert_eq!(parse_connect(b"null").unwrap(), Connect::default());
         assert_eq!(parse_connect(b"{}").unwrap(), Connect::default());
         let c = parse_connect(b"{\"verbose\":true,\"verbose\":false,\"name\":\"\xff\"}").unwrap();

@@ -21,6 +21,8 @@ pub(super) struct Wire {
     pub(super) is_finished: bool,
     /// Reads and writes fail.
     pub(super) is_broken: bool,
+    /// Writes fail, and reads do not know yet.
+    pub(super) is_write_broken: bool,
     /// Bytes the socket still takes.
     pub(super) room: usize,
     /// Taken, and not yet looked at by the test.
@@ -42,6 +44,7 @@ impl Wire {
             read_bytes_max: usize::MAX,
             is_finished: false,
             is_broken: false,
+            is_write_broken: false,
             room: usize::MAX,
             outgoing: Vec::new(),
             is_read_armed: false,
@@ -132,7 +135,7 @@ impl Edge for Wires {
         let wire = self.used(key);
         assert!(!wire.is_cut && !wire.is_sending_finished, "write behind the end");
         assert!(slices.iter().any(|s| !s.is_empty()), "write of nothing");
-        if wire.is_broken {
+        if wire.is_broken || wire.is_write_broken {
             return Sent::Failed;
         }
         let mut sent = 0;

@@ -82,7 +82,8 @@ impl World {
         let comma = if members.is_empty() { "" } else { "," };
         self.send(key, &format!("CONNECT {{\"verbose\":false,\"pedantic\":false{comma}{members}}}\r\n"));
         let got = self.received(key);
-        assert!(got.starts_with("INFO {") && got.ends_with("} \r\n"), "{got}");
+        let line = got.strip_suffix("+OK\r\n").unwrap_or(&got);
+        assert!(line.starts_with("INFO {") && line.ends_with("} \r\n"), "{got}");
         key
     }
 
