@@ -9,7 +9,11 @@ use gnatsd::config::{self, Outcome};
 
 fn main() -> ExitCode {
     match config::load(std::env::args_os(), |name| std::env::var(name).ok()) {
-        Outcome::Run { options, warnings, stdout_notes } => {
+        Outcome::Run {
+            options,
+            warnings,
+            stdout_notes,
+        } => {
             for note in stdout_notes {
                 println!("{note}");
             }

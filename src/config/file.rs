@@ -138,8 +138,9 @@ mod tests {
     use std::time::Duration;
 
     use super::super::keys::KEYS;
-    use super::super::options::{Advertise, DriverChoice, Options};
+    use super::super::options::{Advertise, Options};
     use super::*;
+    use gnatsd_shards::DriverChoice;
 
     struct NoFiles;
 

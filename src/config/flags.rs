@@ -3,7 +3,7 @@
 //! Knows no order of work; `mod.rs` decides when a flag takes effect.
 
 use super::error::Reason;
-use super::options::{self, Advertise, DriverChoice, Options};
+use super::options::{self, Advertise, Options};
 
 /// One option of the command line.
 pub(super) struct Flag {
@@ -176,7 +176,7 @@ pub(super) const FLAGS: &[Flag] = &[
     Flag {
         names: &["driver"],
         effect: Effect::Text(|options, text| {
-            options.driver = DriverChoice::parse(text)?;
+            options.driver = options::driver(text)?;
             Ok(())
         }),
         help: help(

@@ -6,7 +6,7 @@ use gnatsd_core::conf::Value;
 use gnatsd_core::engine::Limits;
 
 use super::error::Reason;
-use super::options::{self, Advertise, CONNECTIONS_MAX_DEFAULT, DriverChoice, Options};
+use super::options::{self, Advertise, CONNECTIONS_MAX_DEFAULT, Options};
 
 /// One option of the configuration file.
 pub(super) struct Key {
@@ -238,7 +238,7 @@ pub(super) const KEYS: &[Key] = &[
         Ok(())
     }),
     key(&["driver"], |draft, value| {
-        draft.options.driver = DriverChoice::parse(text(value)?)?;
+        draft.options.driver = options::driver(text(value)?)?;
         Ok(())
     }),
     // Who may do what, and over which connection.

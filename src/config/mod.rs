@@ -24,8 +24,7 @@ pub use error::{ConfigError, Reason};
 use flags::Effect;
 pub use flags::usage;
 pub use options::{
-    Advertise, CONNECTIONS_MAX_DEFAULT, DriverChoice, HOST_DEFAULT, Options, PORT_DEFAULT,
-    PORT_RANDOM,
+    Advertise, CONNECTIONS_MAX_DEFAULT, HOST_DEFAULT, Options, PORT_DEFAULT, PORT_RANDOM,
 };
 
 /// Version of the server, N.N.N, as in INFO.

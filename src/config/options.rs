@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use gnatsd_core::conf::parse_go_duration;
 use gnatsd_core::engine::Limits;
+use gnatsd_shards::DriverChoice;
 
 use super::error::Reason;
 
@@ -86,32 +87,9 @@ impl Default for Options {
     }
 }
 
-/// How shards wait for their sockets.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum DriverChoice {
-    /// io_uring where the kernel has it, else epoll.
-    #[default]
-    Auto,
-    /// io_uring or nothing.
-    Uring,
-    /// epoll.
-    Epoll,
-}
-
-impl DriverChoice {
-    /// Every choice with its name in flags and files.
-    pub const ALL: [(&str, DriverChoice); 3] = [
-        ("auto", DriverChoice::Auto),
-        ("uring", DriverChoice::Uring),
-        ("epoll", DriverChoice::Epoll),
-    ];
-
-    pub(super) fn parse(text: &str) -> Result<Self, Reason> {
-        let found = Self::ALL.iter().find(|(name, _)| *name == text);
-        found
-            .map(|&(_, choice)| choice)
-            .ok_or_else(|| Reason::Driver(text.to_owned()))
-    }
+/// The driver named by `text`, as the runtime knows it.
+pub(super) fn driver(text: &str) -> Result<DriverChoice, Reason> {
+    text.parse().map_err(|_| Reason::Driver(text.to_owned()))
 }
 
 /// An advertised address.
@@ -350,10 +328,7 @@ mod tests {
         assert_eq!(server_name(""), Ok(None));
         assert_eq!(cores(1), Ok(Some(1)));
         assert_eq!(cores(2), Err(Reason::Cores(2)));
-        assert_eq!(DriverChoice::parse("epoll"), Ok(DriverChoice::Epoll));
-        assert_eq!(
-            DriverChoice::parse("Epoll"),
-            Err(Reason::Driver("Epoll".to_owned()))
-        );
+        assert_eq!(driver("epoll"), Ok(DriverChoice::Epoll));
+        assert_eq!(driver("Epoll"), Err(Reason::Driver("Epoll".to_owned())));
     }
 }

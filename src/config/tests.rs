@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use gnatsd_shards::DriverChoice;
 use tempfile::TempDir;
 
 use super::*;

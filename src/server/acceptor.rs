@@ -29,7 +29,9 @@ pub struct OpenCounts {
 impl OpenCounts {
     /// Zeros for so many shards.
     pub fn new(shards: usize) -> Self {
-        OpenCounts { shards: (0..shards).map(|_| AtomicUsize::new(0)).collect() }
+        OpenCounts {
+            shards: (0..shards).map(|_| AtomicUsize::new(0)).collect(),
+        }
     }
 
     /// A counted connection of a shard has ended.
@@ -44,7 +46,11 @@ impl OpenCounts {
     }
 
     fn emptiest(&self) -> usize {
-        let loads = self.shards.iter().map(|n| n.load(Ordering::Relaxed)).enumerate();
+        let loads = self
+            .shards
+            .iter()
+            .map(|n| n.load(Ordering::Relaxed))
+            .enumerate();
         loads.min_by_key(|&(_, n)| n).map_or(0, |(shard, _)| shard)
     }
 }
@@ -68,7 +74,9 @@ impl Acceptor {
     /// # Errors
     /// If there is no thread to be had.
     pub fn spawn(self, listener: TcpListener) -> io::Result<JoinHandle<()>> {
-        thread::Builder::new().name("acceptor".to_owned()).spawn(move || self.run(&listener))
+        thread::Builder::new()
+            .name("acceptor".to_owned())
+            .spawn(move || self.run(&listener))
     }
 
     fn run(mut self, listener: &TcpListener) {
@@ -82,10 +90,17 @@ impl Acceptor {
                 // The listener was shut down.
                 Err(e) if e.kind() == io::ErrorKind::InvalidInput => return,
                 // The peer gave up before we came.
-                Err(e) if matches!(e.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) => {}
+                Err(e)
+                    if matches!(
+                        e.kind(),
+                        io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted
+                    ) => {}
                 Err(e) => {
                     let text = error_text(&e);
-                    log::error!("Temporary Client Accept Error ({text}), sleeping {}ms", pause.as_millis());
+                    log::error!(
+                        "Temporary Client Accept Error ({text}), sleeping {}ms",
+                        pause.as_millis()
+                    );
                     thread::sleep(pause);
                     pause = (pause * 2).min(PAUSE_MAX);
                 }
@@ -99,22 +114,33 @@ impl Acceptor {
             log::error!("{peer} - cannot prepare connection: {}", error_text(&e));
             return;
         }
-        let is_refused = self.connections_max.is_some_and(|max| self.counts.total() >= max);
+        let is_refused = self
+            .connections_max
+            .is_some_and(|max| self.counts.total() >= max);
         let shard = self.counts.emptiest();
-        let Some(handle) = self.shards.get(shard) else { return };
+        let Some(handle) = self.shards.get(shard) else {
+            return;
+        };
         if !is_refused && let Some(count) = self.counts.shards.get(shard) {
             count.fetch_add(1, Ordering::Relaxed);
         }
         let cid = self.next_cid;
         self.next_cid += 1;
         // A shard that has ended takes the process with it; there is nobody to tell.
-        let _ = handle.send(Control::Open(Accepted { stream, cid, peer, is_refused }));
+        let _ = handle.send(Control::Open(Accepted {
+            stream,
+            cid,
+            peer,
+            is_refused,
+        }));
     }
 }
 
 fn prepare(stream: &TcpStream) -> io::Result<()> {
     stream.set_nonblocking(true)?;
     stream.set_nodelay(true)?;
-    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE);
+    let keepalive = TcpKeepalive::new()
+        .with_time(KEEPALIVE)
+        .with_interval(KEEPALIVE);
     SockRef::from(stream).set_tcp_keepalive(&keepalive)
 }

@@ -17,7 +17,11 @@ pub struct Clock {
 impl Clock {
     /// A clock that starts now, in the process's time zone.
     pub fn start() -> Self {
-        Clock { origin: Instant::now(), wall: Timestamp::now(), zone: TimeZone::system() }
+        Clock {
+            origin: Instant::now(),
+            wall: Timestamp::now(),
+            zone: TimeZone::system(),
+        }
     }
 
     /// The engines' time at `instant`.
@@ -39,6 +43,9 @@ impl Clock {
     /// What the wall clock showed, or will show if nobody sets it, at `time`.
     pub fn wall_at(&self, time: Time) -> Zoned {
         let since = jiff::SignedDuration::from_nanos(i64::try_from(time.0).unwrap_or(i64::MAX));
-        self.wall.checked_add(since).unwrap_or(Timestamp::MAX).to_zoned(self.zone.clone())
+        self.wall
+            .checked_add(since)
+            .unwrap_or(Timestamp::MAX)
+            .to_zoned(self.zone.clone())
     }
 }

@@ -26,13 +26,15 @@ impl Bound {
         let shown = format!("{}:{port}", bracketed(host));
         let number = match port {
             -1 => 0,
-            port => u16::try_from(port).map_err(|_| format!("listen tcp: address {port}: invalid port"))?,
+            port => u16::try_from(port)
+                .map_err(|_| format!("listen tcp: address {port}: invalid port"))?,
         };
         let bound = if is_any_v4(host) {
             bind_socket((Ipv6Addr::UNSPECIFIED, number).into(), true)
                 .or_else(|_| bind_socket(SocketAddr::new([0, 0, 0, 0].into(), number), false))
         } else {
-            let address = resolve(host, number).map_err(|_| format!("listen tcp: lookup {host}: no such host"))?;
+            let address = resolve(host, number)
+                .map_err(|_| format!("listen tcp: lookup {host}: no such host"))?;
             bind_socket(address, false)
         };
         let socket = bound.map_err(|e| format!("listen tcp {shown}: bind: {}", error_text(&e)))?;
@@ -67,11 +69,18 @@ fn is_any_v4(host: &str) -> bool {
 
 fn resolve(host: &str, port: u16) -> io::Result<SocketAddr> {
     let host = host.trim_start_matches('[').trim_end_matches(']');
-    (host, port).to_socket_addrs()?.next().ok_or_else(|| io::ErrorKind::NotFound.into())
+    (host, port)
+        .to_socket_addrs()?
+        .next()
+        .ok_or_else(|| io::ErrorKind::NotFound.into())
 }
 
 fn bind_socket(address: SocketAddr, dual_stack: bool) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
         socket.set_only_v6(!dual_stack)?;
@@ -86,7 +95,11 @@ pub fn host_port(host: &str, port: impl std::fmt::Display) -> String {
 }
 
 fn bracketed(host: &str) -> String {
-    if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host.to_owned() }
+    if host.contains(':') && !host.starts_with('[') {
+        format!("[{host}]")
+    } else {
+        host.to_owned()
+    }
 }
 
 /// An error of the system in Go's form: lower case, without number.
@@ -94,7 +107,9 @@ pub fn error_text(error: &io::Error) -> String {
     let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or_default();
     let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
+    chars.next().map_or_else(String::new, |first| {
+        first.to_lowercase().chain(chars).collect()
+    })
 }
 
 #[cfg(test)]

@@ -57,8 +57,11 @@ struct Progress {
     lost: AtomicU64,
 }
 
-static PROGRESS: Progress =
-    Progress { queued: AtomicU64::new(0), done: AtomicU64::new(0), lost: AtomicU64::new(0) };
+static PROGRESS: Progress = Progress {
+    queued: AtomicU64::new(0),
+    done: AtomicU64::new(0),
+    lost: AtomicU64::new(0),
+};
 
 /// With debug or protocol lines on, waits a moment for the lines logged so far: who watches the
 /// log beside a client sees a line before the answer it explains. Never longer than a
@@ -93,10 +96,16 @@ impl Log {
     /// If the file cannot be opened, in the original's words.
     pub fn start(options: &LogOptions) -> Result<Log, String> {
         let sink = Sink::open(options.file.as_deref()).map_err(|(path, error)| {
-            format!("error opening file: open {}: {}", path.display(), super::listener::error_text(&error))
+            format!(
+                "error opening file: open {}: {}",
+                path.display(),
+                super::listener::error_text(&error)
+            )
         })?;
         let (queue, lines) = bounded(QUEUE_LINES);
-        let writer = QueueWriter { queue: queue.clone() };
+        let writer = QueueWriter {
+            queue: queue.clone(),
+        };
         let style = Style {
             colours: options.file.is_none() && io::stderr().is_terminal(),
             time: options.time,
@@ -131,7 +140,11 @@ impl Log {
     /// Waits until everything logged so far is written, but not for ever.
     pub fn flush(&self) {
         let (done, is_done) = bounded(1);
-        if self.queue.send_timeout(Message::Flush(done), FLUSH_LIMIT).is_ok() {
+        if self
+            .queue
+            .send_timeout(Message::Flush(done), FLUSH_LIMIT)
+            .is_ok()
+        {
             let _ = is_done.recv_timeout(FLUSH_LIMIT);
         }
     }
@@ -213,7 +226,10 @@ impl Sink {
             Some(path) => Some(open_file(path).map_err(|e| (path.to_owned(), e))?),
             None => None,
         };
-        Ok(Sink { path: path.map(Path::to_owned), file })
+        Ok(Sink {
+            path: path.map(Path::to_owned),
+            file,
+        })
     }
 
     fn run(mut self, lines: &Receiver<Message>) {
@@ -277,7 +293,11 @@ impl Sink {
 }
 
 fn open_file(path: &Path) -> io::Result<File> {
-    OpenOptions::new().create(true).append(true).mode(FILE_MODE).open(path)
+    OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(FILE_MODE)
+        .open(path)
 }
 
 #[cfg(test)]
@@ -286,22 +306,42 @@ mod tests {
 
     #[test]
     fn lines_look_as_the_original() {
-        let style = |colours, time| Style { colours, time, utc: true, debug: false, pid: 7 };
+        let style = |colours, time| Style {
+            colours,
+            time,
+            utc: true,
+            debug: false,
+            pid: 7,
+        };
         let line = |style: &Style, level, target: &str| {
             let mut out = Vec::new();
             let args = format_args!("text");
-            let record = Record::builder().level(level).target(target).args(args).build();
+            let record = Record::builder()
+                .level(level)
+                .target(target)
+                .args(args)
+                .build();
             style.write(&mut out, &record).unwrap();
             String::from_utf8(out).unwrap()
         };
-        assert_eq!(line(&style(false, false), Level::Info, "gnatsd"), "[7] [INF] text\n");
-        assert_eq!(line(&style(false, false), Level::Error, FATAL), "[7] [FTL] text\n");
+        assert_eq!(
+            line(&style(false, false), Level::Info, "gnatsd"),
+            "[7] [INF] text\n"
+        );
+        assert_eq!(
+            line(&style(false, false), Level::Error, FATAL),
+            "[7] [FTL] text\n"
+        );
         assert_eq!(
             line(&style(true, false), Level::Trace, "gnatsd"),
             "[7] [\u{1b}[33mTRC\u{1b}[0m] text\n"
         );
         assert_eq!(line(&style(true, false), Level::Debug, "gnatsd"), "");
         let timed = line(&style(false, true), Level::Warn, "gnatsd");
-        assert_eq!(timed.len(), "[7] 2026/01/31 15:04:05.000000 [WRN] text\n".len(), "{timed}");
+        assert_eq!(
+            timed.len(),
+            "[7] 2026/01/31 15:04:05.000000 [WRN] text\n".len(),
+            "{timed}"
+        );
     }
 }

@@ -20,7 +20,7 @@ use ::log::{debug, error, info, warn};
 use crossbeam_channel::{Receiver, bounded, select};
 use gnatsd_core::engine::{Engine, Setup};
 use gnatsd_core::proto::info::ServerInfo;
-use gnatsd_shards::{DriverChoice, Runtime};
+use gnatsd_shards::Runtime;
 use socket2::SockRef;
 
 use crate::config::{self, Options};
@@ -113,7 +113,10 @@ impl Server {
         let listener = bound
             .listen()
             .map_err(|e| format!("Error listening on port: {address}, \"{}\"", error_text(&e)))?;
-        info!("Listening for client connections on {}", host_port(&options.host, port));
+        info!(
+            "Listening for client connections on {}",
+            host_port(&options.host, port)
+        );
         debug!("Server id is {}", info.server_id);
         let acceptor = Acceptor {
             connections_max: usize::try_from(options.max_connections).ok(),
@@ -122,9 +125,15 @@ impl Server {
             next_cid: 1,
         };
         let listener_to_shut = listener.try_clone().map_err(|e| error_text(&e))?;
-        acceptor.spawn(listener).map_err(|e| format!("cannot start the acceptor: {e}"))?;
+        acceptor
+            .spawn(listener)
+            .map_err(|e| format!("cannot start the acceptor: {e}"))?;
         info!("Server is ready");
-        Ok(Server { runtime, signals, listener: listener_to_shut })
+        Ok(Server {
+            runtime,
+            signals,
+            listener: listener_to_shut,
+        })
     }
 
     /// Waits for a reason to end.
@@ -188,7 +197,10 @@ fn start_monitor(options: &Options) -> Result<Option<Monitor>, String> {
         format!("Can't start monitoring: can't listen to the monitor port: listen tcp {address}: bind: {text}")
     })?;
     let port = monitor.local_addr().port();
-    info!("Starting http monitor on {}", host_port(&options.http_host, port));
+    info!(
+        "Starting http monitor on {}",
+        host_port(&options.http_host, port)
+    );
     Ok(Some(monitor))
 }
 
@@ -201,11 +213,7 @@ fn start_shards(
 ) -> Result<Runtime<Control>, String> {
     let runtime_config = gnatsd_shards::Config {
         shards,
-        driver: match options.driver {
-            config::DriverChoice::Auto => DriverChoice::Auto,
-            config::DriverChoice::Uring => DriverChoice::Uring,
-            config::DriverChoice::Epoll => DriverChoice::Epoll,
-        },
+        driver: options.driver,
         pin: true,
         thread_name: "shard".to_owned(),
     };
@@ -220,8 +228,16 @@ fn start_shards(
     };
     let (clock, counts) = (clock.clone(), Arc::clone(counts));
     let start = gnatsd_shards::start(runtime_config, move |shard| {
-        let setup = Setup { shard: shard.0, seed: random_number(), ..setup.clone() };
-        ShardIo::new(Engine::new(setup, clock.now()), clock.clone(), Arc::clone(&counts))
+        let setup = Setup {
+            shard: shard.0,
+            seed: random_number(),
+            ..setup.clone()
+        };
+        ShardIo::new(
+            Engine::new(setup, clock.now()),
+            clock.clone(),
+            Arc::clone(&counts),
+        )
     });
     start.map_err(|e| format!("Can't start shards: {e}"))
 }
@@ -233,7 +249,10 @@ fn server_info(options: &Options, port: u16) -> ServerInfo {
         None => (options.host.clone(), port),
     };
     ServerInfo {
-        server_name: options.server_name.clone().unwrap_or_else(|| server_id.clone()),
+        server_name: options
+            .server_name
+            .clone()
+            .unwrap_or_else(|| server_id.clone()),
         server_id,
         version: config::VERSION.to_owned(),
         proto: 1,
@@ -266,8 +285,13 @@ fn facts(options: &Options, info: &ServerInfo, clock: &Clock) -> Facts {
 }
 
 fn write_pid_file(path: &Path) -> Result<(), String> {
-    fs::write(path, std::process::id().to_string())
-        .map_err(|e| format!("Could not write pidfile: open {}: {}", path.display(), error_text(&e)))
+    fs::write(path, std::process::id().to_string()).map_err(|e| {
+        format!(
+            "Could not write pidfile: open {}: {}",
+            path.display(),
+            error_text(&e)
+        )
+    })
 }
 
 /// A number nobody outside can guess: the keys of the standard hasher come from the system.

@@ -48,7 +48,11 @@ impl ShardIo {
         let shard = usize::from(engine.shard());
         ShardIo {
             engine,
-            sockets: Sockets { slots: Vec::new(), counts, shard },
+            sockets: Sockets {
+                slots: Vec::new(),
+                counts,
+                shard,
+            },
             clock,
             ready: Vec::new(),
             engine_ready: Vec::new(),
@@ -57,7 +61,12 @@ impl ShardIo {
     }
 
     fn open(&mut self, io: &mut impl Io, accepted: Accepted) {
-        let Accepted { stream, cid, peer, is_refused } = accepted;
+        let Accepted {
+            stream,
+            cid,
+            peer,
+            is_refused,
+        } = accepted;
         let stream = Rc::new(stream);
         let token = match io.attach(Rc::clone(&stream)) {
             Ok(token) => token,
@@ -73,10 +82,22 @@ impl ShardIo {
         if self.sockets.slots.len() <= token.index() {
             self.sockets.slots.resize_with(token.index() + 1, || None);
         }
-        self.sockets.slots[token.index()] = Some(Socket { stream, token, is_counted: !is_refused });
-        let opening = Opening { cid, ip: peer.ip(), port: peer.port(), is_refused };
+        self.sockets.slots[token.index()] = Some(Socket {
+            stream,
+            token,
+            is_counted: !is_refused,
+        });
+        let opening = Opening {
+            cid,
+            ip: peer.ip(),
+            port: peer.port(),
+            is_refused,
+        };
         let now = self.clock.time_at(io.now());
-        let mut edge = SocketEdge { io, sockets: &mut self.sockets };
+        let mut edge = SocketEdge {
+            io,
+            sockets: &mut self.sockets,
+        };
         self.engine.open(&mut edge, key, opening, now);
     }
 }
@@ -89,7 +110,9 @@ impl Service for ShardIo {
         match message {
             Control::Open(accepted) => self.open(io, accepted),
             Control::Stats(to) => drop(to.try_send(self.engine.stats())),
-            Control::Connections(query, to) => drop(to.try_send(self.engine.connections_page(&query))),
+            Control::Connections(query, to) => {
+                drop(to.try_send(self.engine.connections_page(&query)))
+            }
             Control::Subscriptions(from, limit, to) => {
                 drop(to.try_send(self.engine.subscriptions_page(from, limit)));
             }
@@ -99,13 +122,17 @@ impl Service for ShardIo {
 
     fn turn(&mut self, io: &mut impl Io) -> Next {
         io.take_ready(&mut self.ready);
-        self.engine_ready.extend(self.ready.drain(..).map(|ready| engine::Ready {
-            key: key_of(ready.token),
-            readable: ready.readable,
-            writable: ready.writable,
-        }));
+        self.engine_ready
+            .extend(self.ready.drain(..).map(|ready| engine::Ready {
+                key: key_of(ready.token),
+                readable: ready.readable,
+                writable: ready.writable,
+            }));
         let now = self.clock.time_at(io.now());
-        let mut edge = SocketEdge { io, sockets: &mut self.sockets };
+        let mut edge = SocketEdge {
+            io,
+            sockets: &mut self.sockets,
+        };
         let next = self.engine.turn(&mut edge, &self.engine_ready, now);
         self.engine_ready.clear();
         for line in self.engine.poll_log() {
@@ -151,7 +178,9 @@ impl<I: Io> SocketEdge<'_, I> {
 impl<I: Io> Edge for SocketEdge<'_, I> {
     #[inline]
     fn receive(&mut self, key: ConnKey, into: &mut [u8]) -> Received {
-        let Some(socket) = self.socket(key) else { return Received::Failed };
+        let Some(socket) = self.socket(key) else {
+            return Received::Failed;
+        };
         loop {
             return match (&*socket.stream).read(into) {
                 Ok(0) => Received::Eof,
@@ -165,7 +194,9 @@ impl<I: Io> Edge for SocketEdge<'_, I> {
 
     #[inline]
     fn send(&mut self, key: ConnKey, slices: &[IoSlice<'_>]) -> Sent {
-        let Some(socket) = self.socket(key) else { return Sent::Failed };
+        let Some(socket) = self.socket(key) else {
+            return Sent::Failed;
+        };
         loop {
             return match (&*socket.stream).write_vectored(slices) {
                 Ok(n) => Sent::Bytes(n),
@@ -215,7 +246,12 @@ impl<I: Io> Edge for SocketEdge<'_, I> {
     }
 
     fn release(&mut self, key: ConnKey) {
-        if let Some(socket) = self.sockets.slots.get_mut(key.0 as usize).and_then(Option::take) {
+        if let Some(socket) = self
+            .sockets
+            .slots
+            .get_mut(key.0 as usize)
+            .and_then(Option::take)
+        {
             self.io.detach(socket.token);
         }
     }

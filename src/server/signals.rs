@@ -39,18 +39,20 @@ impl Signal {
 pub fn listen() -> io::Result<Receiver<Signal>> {
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGUSR1])?;
     let (to_main, from_thread) = unbounded();
-    thread::Builder::new().name("signals".to_owned()).spawn(move || {
-        for number in signals.forever() {
-            let signal = match number {
-                SIGINT => Signal::Interrupt,
-                SIGTERM => Signal::Terminate,
-                SIGHUP => Signal::Hangup,
-                _ => Signal::User1,
-            };
-            if to_main.send(signal).is_err() {
-                return;
+    thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(move || {
+            for number in signals.forever() {
+                let signal = match number {
+                    SIGINT => Signal::Interrupt,
+                    SIGTERM => Signal::Terminate,
+                    SIGHUP => Signal::Hangup,
+                    _ => Signal::User1,
+                };
+                if to_main.send(signal).is_err() {
+                    return;
+                }
             }
-        }
-    })?;
+        })?;
     Ok(from_thread)
 }

@@ -252,7 +252,11 @@ impl Job {
             let reply = client.request(format!("ask.{publisher}"), payload.clone().into());
             let reply = soon("a reply", reply).await.expect("a reply");
             let is_mine = reply.payload == payload;
-            let bytes: &[u8] = if is_mine { &reply.payload } else { b"another's" };
+            let bytes: &[u8] = if is_mine {
+                &reply.payload
+            } else {
+                b"another's"
+            };
             self.checker().received(replies, 0, bytes);
         }
     }
@@ -310,7 +314,12 @@ async fn main_job(server: &Server, case: &str) {
         tasks.push(job.watch(watch, 0, subscriber));
     }
     // One group by two patterns, over three connections: still one copy for each message.
-    let work = ["job.*.work.*", "job.*.work.>", "job.*.work.*", "job.*.work.>"];
+    let work = [
+        "job.*.work.*",
+        "job.*.work.>",
+        "job.*.work.*",
+        "job.*.work.>",
+    ];
     for (member, subject) in work.into_iter().enumerate() {
         let client = &clients[1 + member % 3];
         let queue = client.queue_subscribe(subject, "workers".to_owned());

@@ -4,8 +4,8 @@
 mod support;
 
 mod clients;
+mod connections;
 mod protocol;
 mod protocol_hostile;
-mod startup;
 mod slow;
-mod connections;
+mod startup;

@@ -29,7 +29,9 @@ fn wait_all_read(server: &Server) {
             let mut columns = row.split_whitespace().skip(1);
             let is_servers = columns.next() == Some(&local);
             // Remote address, state, then bytes to send and bytes to read.
-            let has_read = columns.nth(2).is_none_or(|queues| queues.ends_with(":00000000"));
+            let has_read = columns
+                .nth(2)
+                .is_none_or(|queues| queues.ends_with(":00000000"));
             !is_servers || has_read
         })
     });

@@ -95,13 +95,7 @@ fn publish_with_pongs(
 
 /// Sends bodies as fast as they are taken, then waits for everything to be handled; gives the time
 /// from the first byte to the PONG.
-fn publish_all(
-    address: SocketAddr,
-    run: u64,
-    subject: &str,
-    count: u64,
-    bytes: usize,
-) -> Duration {
+fn publish_all(address: SocketAddr, run: u64, subject: &str, count: u64, bytes: usize) -> Duration {
     let mut publisher = RawClient::connect(address);
     publisher.connect_quiet();
     publisher.set_limit(Duration::from_secs(60));

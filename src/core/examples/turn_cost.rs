@@ -92,11 +92,21 @@ fn run(receivers: u32, size: usize, megabytes: usize) -> f64 {
         let sub = if at > 0 { "SUB foo.bar 1\r\n" } else { "" };
         let text = format!("CONNECT {{\"verbose\":false,\"pedantic\":false}}\r\n{sub}PING\r\n");
         edge.setup.push(Some(text.into_bytes()));
-        let opening = Opening { cid: u64::from(at) + 1, ip: Ipv4Addr::LOCALHOST.into(), port: 1, is_refused: false };
+        let opening = Opening {
+            cid: u64::from(at) + 1,
+            ip: Ipv4Addr::LOCALHOST.into(),
+            port: 1,
+            is_refused: false,
+        };
         engine.open(&mut edge, ConnKey(at), opening, Time::ZERO);
     }
-    let ready: Vec<Ready> =
-        (0..=receivers).map(|at| Ready { key: ConnKey(at), readable: true, writable: false }).collect();
+    let ready: Vec<Ready> = (0..=receivers)
+        .map(|at| Ready {
+            key: ConnKey(at),
+            readable: true,
+            writable: false,
+        })
+        .collect();
     for one in &ready {
         engine.turn(&mut edge, std::slice::from_ref(one), Time(1));
     }
@@ -108,16 +118,33 @@ fn run(receivers: u32, size: usize, megabytes: usize) -> f64 {
     }
     let took = start.elapsed();
     let after = engine.stats();
-    let count = if receivers == 0 { after.in_msgs - before.in_msgs } else { after.out_msgs - before.out_msgs };
+    let count = if receivers == 0 {
+        after.in_msgs - before.in_msgs
+    } else {
+        after.out_msgs - before.out_msgs
+    };
     took.as_nanos() as f64 / count as f64
 }
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let shapes = [("pub", 0), ("1to1", 1), ("fanout10", 10), ("fanout100", 100)];
+    let shapes = [
+        ("pub", 0),
+        ("1to1", 1),
+        ("fanout10", 10),
+        ("fanout100", 100),
+    ];
     if let [shape, size, megabytes] = &args[..] {
-        let receivers = shapes.iter().find(|(name, _)| name == shape).expect("a shape").1;
-        let ns = run(receivers, size.parse().expect("a size"), megabytes.parse().expect("megabytes"));
+        let receivers = shapes
+            .iter()
+            .find(|(name, _)| name == shape)
+            .expect("a shape")
+            .1;
+        let ns = run(
+            receivers,
+            size.parse().expect("a size"),
+            megabytes.parse().expect("megabytes"),
+        );
         println!("{shape}:{size} {ns:.1} ns");
         return;
     }

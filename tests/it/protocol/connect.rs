@@ -22,18 +22,39 @@ const ACCEPTED: [(&[u8], bool); 25] = [
     (b"CONNECT {\"verbose\":false,\"verbose\":true}\r\n", true),
     (b"CONNECT {\"verbose\":false,\"Verbose\":true}\r\n", true),
     (b"CONNECT {\"verbose\":false,\"verbose\":null}\r\n", false),
-    (b"CONNECT {\"ssl_required\":7,\"jwt\":[{}],\"nkey\":{\"a\":[1]},\"\":0}\r\n", true),
-    (b"CONNECT {\"tls_required\":true,\"verbose\":false}\r\n", false),
+    (
+        b"CONNECT {\"ssl_required\":7,\"jwt\":[{}],\"nkey\":{\"a\":[1]},\"\":0}\r\n",
+        true,
+    ),
+    (
+        b"CONNECT {\"tls_required\":true,\"verbose\":false}\r\n",
+        false,
+    ),
     (b"CONNECT {\"protocol\":0}\r\n", true),
     (b"CONNECT {\"protocol\":1}\r\n", true),
     (b"CONNECT {\"protocol\":null}\r\n", true),
-    (b"CONNECT {\"name\":\"\xff\xfe\",\"lang\":\"\xc3\"}\r\n", true),
-    (b"CONNECT {\"name\":\"\\u0041\\n\\\"\\/\",\"x\":-1.5e300}\r\n", true),
+    (
+        b"CONNECT {\"name\":\"\xff\xfe\",\"lang\":\"\xc3\"}\r\n",
+        true,
+    ),
+    (
+        b"CONNECT {\"name\":\"\\u0041\\n\\\"\\/\",\"x\":-1.5e300}\r\n",
+        true,
+    ),
     // Half of a pair; Go reads it as U+FFFD.
     (b"CONNECT {\"name\":\"\\ud800\"}\r\n", true),
-    (b"CONNECT {\"user\":\"u\",\"pass\":\"p\",\"auth_token\":\"t\"}\r\n", true),
-    (b"CONNECT {\"headers\":true,\"no_responders\":true}\r\n", true),
-    (b"CONNECT {\"headers\":false,\"no_responders\":false}\r\n", true),
+    (
+        b"CONNECT {\"user\":\"u\",\"pass\":\"p\",\"auth_token\":\"t\"}\r\n",
+        true,
+    ),
+    (
+        b"CONNECT {\"headers\":true,\"no_responders\":true}\r\n",
+        true,
+    ),
+    (
+        b"CONNECT {\"headers\":false,\"no_responders\":false}\r\n",
+        true,
+    ),
 ];
 
 /// Arguments that end the connection without a word.

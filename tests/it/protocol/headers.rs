@@ -7,34 +7,109 @@ use crate::support::{RawClient, Server, both_drivers};
 const WRONG: [(&str, &str); 12] = [
     ("HPUB a\r\n", "processHeaderPub Parse Error: \"a\""),
     ("HPUB a 12\r\n", "processHeaderPub Parse Error: \"a 12\""),
-    ("HPUB a b c 12 14\r\n", "processHeaderPub Parse Error: \"a b c 12 14\""),
+    (
+        "HPUB a b c 12 14\r\n",
+        "processHeaderPub Parse Error: \"a b c 12 14\"",
+    ),
     ("HPUB \r\n", "processHeaderPub Parse Error: \"\""),
-    ("HPUB a x 14\r\n", "processHeaderPub Bad or Missing Header Size: \"a x 14\""),
-    ("HPUB a -1 14\r\n", "processHeaderPub Bad or Missing Header Size: \"a -1 14\""),
-    ("HPUB a 12 x\r\n", "processHeaderPub Bad or Missing Total Size: \"a 12 x\""),
-    ("HPUB a 12 -1\r\n", "processHeaderPub Bad or Missing Total Size: \"a 12 -1\""),
-    ("HPUB a r 12 1x\r\n", "processHeaderPub Bad or Missing Total Size: \"a r 12 1x\""),
-    ("HPUB a 14 12\r\n", "processHeaderPub Header Size larger then TotalSize: \"a 14 12\""),
-    ("HPUB a r 1 0\r\n", "processHeaderPub Header Size larger then TotalSize: \"a r 1 0\""),
-    ("HPUB a\"\t1 0\r\n", "processHeaderPub Header Size larger then TotalSize: \"a\\\"\\t1 0\""),
+    (
+        "HPUB a x 14\r\n",
+        "processHeaderPub Bad or Missing Header Size: \"a x 14\"",
+    ),
+    (
+        "HPUB a -1 14\r\n",
+        "processHeaderPub Bad or Missing Header Size: \"a -1 14\"",
+    ),
+    (
+        "HPUB a 12 x\r\n",
+        "processHeaderPub Bad or Missing Total Size: \"a 12 x\"",
+    ),
+    (
+        "HPUB a 12 -1\r\n",
+        "processHeaderPub Bad or Missing Total Size: \"a 12 -1\"",
+    ),
+    (
+        "HPUB a r 12 1x\r\n",
+        "processHeaderPub Bad or Missing Total Size: \"a r 12 1x\"",
+    ),
+    (
+        "HPUB a 14 12\r\n",
+        "processHeaderPub Header Size larger then TotalSize: \"a 14 12\"",
+    ),
+    (
+        "HPUB a r 1 0\r\n",
+        "processHeaderPub Header Size larger then TotalSize: \"a r 1 0\"",
+    ),
+    (
+        "HPUB a\"\t1 0\r\n",
+        "processHeaderPub Header Size larger then TotalSize: \"a\\\"\\t1 0\"",
+    ),
 ];
 
 /// What is published, what a subscriber with headers gets, and one without. Both have sid 1.
 const FORWARDED: [(&str, &str, &str); 12] = [
-    ("HPUB a 12 14\r\nNATS/1.0\r\n\r\nhi\r\n", "HMSG a 1 12 14\r\nNATS/1.0\r\n\r\nhi\r\n", "MSG a 1 2\r\nhi\r\n"),
-    ("HPUB a r 12 14\r\nNATS/1.0\r\n\r\nhi\r\n", "HMSG a 1 r 12 14\r\nNATS/1.0\r\n\r\nhi\r\n", "MSG a 1 r 2\r\nhi\r\n"),
-    ("HPUB a 12 12\r\nNATS/1.0\r\n\r\n\r\n", "HMSG a 1 12 12\r\nNATS/1.0\r\n\r\n\r\n", "MSG a 1 0\r\n\r\n"),
-    ("HPUB a 22 24\r\nNATS/1.0\r\nk: v\r\nk: w\r\nxx\r\n", "HMSG a 1 22 24\r\nNATS/1.0\r\nk: v\r\nk: w\r\nxx\r\n", "MSG a 1 2\r\nxx\r\n"),
-    ("hpub a 16 16\r\nNATS/1.0 503\r\n\r\n\r\n", "HMSG a 1 16 16\r\nNATS/1.0 503\r\n\r\n\r\n", "MSG a 1 0\r\n\r\n"),
+    (
+        "HPUB a 12 14\r\nNATS/1.0\r\n\r\nhi\r\n",
+        "HMSG a 1 12 14\r\nNATS/1.0\r\n\r\nhi\r\n",
+        "MSG a 1 2\r\nhi\r\n",
+    ),
+    (
+        "HPUB a r 12 14\r\nNATS/1.0\r\n\r\nhi\r\n",
+        "HMSG a 1 r 12 14\r\nNATS/1.0\r\n\r\nhi\r\n",
+        "MSG a 1 r 2\r\nhi\r\n",
+    ),
+    (
+        "HPUB a 12 12\r\nNATS/1.0\r\n\r\n\r\n",
+        "HMSG a 1 12 12\r\nNATS/1.0\r\n\r\n\r\n",
+        "MSG a 1 0\r\n\r\n",
+    ),
+    (
+        "HPUB a 22 24\r\nNATS/1.0\r\nk: v\r\nk: w\r\nxx\r\n",
+        "HMSG a 1 22 24\r\nNATS/1.0\r\nk: v\r\nk: w\r\nxx\r\n",
+        "MSG a 1 2\r\nxx\r\n",
+    ),
+    (
+        "hpub a 16 16\r\nNATS/1.0 503\r\n\r\n\r\n",
+        "HMSG a 1 16 16\r\nNATS/1.0 503\r\n\r\n\r\n",
+        "MSG a 1 0\r\n\r\n",
+    ),
     // Sizes and blanks as the publisher wrote them, or one blank each.
-    ("HPUB a 012 0014\r\nNATS/1.0\r\n\r\nhi\r\n", "HMSG a 1 012 0014\r\nNATS/1.0\r\n\r\nhi\r\n", "MSG a 1 2\r\nhi\r\n"),
-    ("HPUB\ta  12\t 14 \r\nNATS/1.0\r\n\r\nhi\r\n", "HMSG a 1 12 14\r\nNATS/1.0\r\n\r\nhi\r\n", "MSG a 1 2\r\nhi\r\n"),
-    ("HPUB a r 12 14\nNATS/1.0\r\n\r\nhi\r\n", "HMSG a 1 r 12 14\r\nNATS/1.0\r\n\r\nhi\r\n", "MSG a 1 r 2\r\nhi\r\n"),
+    (
+        "HPUB a 012 0014\r\nNATS/1.0\r\n\r\nhi\r\n",
+        "HMSG a 1 012 0014\r\nNATS/1.0\r\n\r\nhi\r\n",
+        "MSG a 1 2\r\nhi\r\n",
+    ),
+    (
+        "HPUB\ta  12\t 14 \r\nNATS/1.0\r\n\r\nhi\r\n",
+        "HMSG a 1 12 14\r\nNATS/1.0\r\n\r\nhi\r\n",
+        "MSG a 1 2\r\nhi\r\n",
+    ),
+    (
+        "HPUB a r 12 14\nNATS/1.0\r\n\r\nhi\r\n",
+        "HMSG a 1 r 12 14\r\nNATS/1.0\r\n\r\nhi\r\n",
+        "MSG a 1 r 2\r\nhi\r\n",
+    ),
     // No header block: a plain message for everyone.
-    ("HPUB a 0 2\r\nhi\r\n", "MSG a 1 2\r\nhi\r\n", "MSG a 1 2\r\nhi\r\n"),
-    ("HPUB a r 0 0\r\n\r\n", "MSG a 1 r 0\r\n\r\n", "MSG a 1 r 0\r\n\r\n"),
-    ("PUB a 2\r\nhi\r\n", "MSG a 1 2\r\nhi\r\n", "MSG a 1 2\r\nhi\r\n"),
-    ("PUB a r 002\r\nhi\r\n", "MSG a 1 r 002\r\nhi\r\n", "MSG a 1 r 002\r\nhi\r\n"),
+    (
+        "HPUB a 0 2\r\nhi\r\n",
+        "MSG a 1 2\r\nhi\r\n",
+        "MSG a 1 2\r\nhi\r\n",
+    ),
+    (
+        "HPUB a r 0 0\r\n\r\n",
+        "MSG a 1 r 0\r\n\r\n",
+        "MSG a 1 r 0\r\n\r\n",
+    ),
+    (
+        "PUB a 2\r\nhi\r\n",
+        "MSG a 1 2\r\nhi\r\n",
+        "MSG a 1 2\r\nhi\r\n",
+    ),
+    (
+        "PUB a r 002\r\nhi\r\n",
+        "MSG a 1 r 002\r\nhi\r\n",
+        "MSG a 1 r 002\r\nhi\r\n",
+    ),
 ];
 
 fn with_headers(server: &Server) -> RawClient {

@@ -12,9 +12,13 @@ const LINE_TOO_LONG: &str = "-ERR 'maximum control line exceeded'\r\n";
 /// Reads to the end of the stream, where a reset is an error and not an end.
 #[track_caller]
 fn read_without_reset(mut stream: &TcpStream) -> Vec<u8> {
-    stream.set_read_timeout(Some(Duration::from_secs(10))).expect("set a timeout");
+    stream
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .expect("set a timeout");
     let mut rest = Vec::new();
-    stream.read_to_end(&mut rest).unwrap_or_else(|e| panic!("{e} after {}", rest.escape_ascii()));
+    stream
+        .read_to_end(&mut rest)
+        .unwrap_or_else(|e| panic!("{e} after {}", rest.escape_ascii()));
     rest
 }
 
@@ -28,7 +32,10 @@ fn lines_of(length: usize) -> Vec<String> {
         format!("UNSUB {} 1\r\n", fill(2)),
         format!("PUB {} 0\r\n\r\n", fill(2)),
         format!("PUB a {} 0\r\n\r\n", fill(4)),
-        format!("CONNECT {{\"verbose\":false,\"name\":\"{}\"}}\r\n", fill(27)),
+        format!(
+            "CONNECT {{\"verbose\":false,\"name\":\"{}\"}}\r\n",
+            fill(27)
+        ),
         format!("INFO {{\"x\":\"{}\"}}\r\n", fill(8)),
         format!("PING{}\r\n", fill(0)),
         format!("PONG{}\r\n", fill(0)),

@@ -6,9 +6,8 @@ const NOBODY: &str = "16 16\r\nNATS/1.0 503\r\n\r\n\r\n";
 
 fn requester(server: &Server) -> RawClient {
     let mut client = server.bare_client();
-    client.connect_with(
-        r#"{"verbose":false,"pedantic":false,"headers":true,"no_responders":true}"#,
-    );
+    client
+        .connect_with(r#"{"verbose":false,"pedantic":false,"headers":true,"no_responders":true}"#);
     client
 }
 

@@ -10,7 +10,9 @@ use crate::support::{Driver, RawClient, Server, both_drivers};
 const INTERVAL: Duration = Duration::from_millis(300);
 
 fn start(driver: Driver) -> Server {
-    Server::with(driver).conf("ping_interval: \"300ms\"\n").start()
+    Server::with(driver)
+        .conf("ping_interval: \"300ms\"\n")
+        .start()
 }
 
 /// Reads lines until the connection ends; gives PINGs and what else there was.

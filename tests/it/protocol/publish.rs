@@ -4,7 +4,9 @@ use super::wait_error_line;
 use crate::support::{Server, both_drivers};
 
 /// Subjects that a pedantic publisher is told of.
-const NOT_LITERAL: [&str; 9] = ["foo.", ".foo", "a..b", ".", "foo.*", "*.foo", ">", "foo.>", "*"];
+const NOT_LITERAL: [&str; 9] = [
+    "foo.", ".foo", "a..b", ".", "foo.*", "*.foo", ">", "foo.>", "*",
+];
 
 /// Replies are taken as they are.
 const REPLIES: [&str; 6] = ["r", "_INBOX.x.1", "a..b", ">", "a.*", "\u{e9}."];

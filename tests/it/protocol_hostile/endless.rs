@@ -9,7 +9,14 @@ const CONNECTIONS: usize = 1000;
 const GROWTH_MAX: u64 = CONNECTIONS as u64 * 8 * 1024;
 
 /// Beginnings of lines of every kind.
-const BEGINNINGS: [&str; 6] = ["SUB ", "PUB a ", "UNSUB ", "CONNECT {\"name\":\"", "PING", "INFO {\"x\":"];
+const BEGINNINGS: [&str; 6] = [
+    "SUB ",
+    "PUB a ",
+    "UNSUB ",
+    "CONNECT {\"name\":\"",
+    "PING",
+    "INFO {\"x\":",
+];
 
 both_drivers! {
     fn on_a_thousand_connections(driver) {

@@ -13,7 +13,9 @@ const TIME_MAX: Duration = Duration::from_secs(1);
 const DOCUMENT: &str = r#"{"verbose":false,"pedantic":true,"echo":true,"protocol":1,"tls_required":false,"user":"u","pass":"p\u00e9\n","auth_token":"t","name":"n","lang":"go","version":"1.2","headers":true,"no_responders":true,"x":[1,-2.5e3,{"y":null}]}"#;
 
 /// A value of each type.
-const VALUES: [&str; 9] = ["true", "false", "1", "-1", "1.5", "\"x\"", "[]", "{}", "null"];
+const VALUES: [&str; 9] = [
+    "true", "false", "1", "-1", "1.5", "\"x\"", "[]", "{}", "null",
+];
 
 /// Known keys, and which of the values they take.
 const KEYS: [(&str, &[&str]); 13] = [
@@ -44,7 +46,11 @@ fn is_accepted(server: &Server, document: &[u8]) -> bool {
     client.half_close();
     let answer = client.read_to_end();
     let elapsed = start.elapsed();
-    assert!(elapsed < TIME_MAX, "{elapsed:?} for {} bytes", document.len());
+    assert!(
+        elapsed < TIME_MAX,
+        "{elapsed:?} for {} bytes",
+        document.len()
+    );
     match answer.as_slice() {
         b"" => false,
         b"PONG\r\n" | b"+OK\r\nPONG\r\n" => true,

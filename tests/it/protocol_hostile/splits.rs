@@ -37,17 +37,28 @@ impl Conversation {
         let barrier = if end == End::Open { BARRIER } else { ("", "") };
         let stream = TcpStream::connect(server.address()).expect("connect");
         stream.set_nodelay(true).expect("set TCP_NODELAY");
-        stream.set_read_timeout(Some(ANSWER_LIMIT)).expect("set a timeout");
+        stream
+            .set_read_timeout(Some(ANSWER_LIMIT))
+            .expect("set a timeout");
         // Thousands of connections must leave nothing behind in the kernel.
-        SockRef::from(&stream).set_linger(Some(Duration::ZERO)).expect("set SO_LINGER");
+        SockRef::from(&stream)
+            .set_linger(Some(Duration::ZERO))
+            .expect("set SO_LINGER");
         let mut info = String::new();
         let mut reader = BufReader::new(&stream);
         reader.read_line(&mut info).expect("INFO");
-        assert!(info.starts_with("INFO {") && reader.buffer().is_empty(), "{info:?}");
+        assert!(
+            info.starts_with("INFO {") && reader.buffer().is_empty(),
+            "{info:?}"
+        );
         Self {
             stream,
-            input: format!("{input}{}", barrier.0).replace('@', &name).into_bytes(),
-            output: format!("{}{}", output.concat(), barrier.1).replace('@', &name).into_bytes(),
+            input: format!("{input}{}", barrier.0)
+                .replace('@', &name)
+                .into_bytes(),
+            output: format!("{}{}", output.concat(), barrier.1)
+                .replace('@', &name)
+                .into_bytes(),
             end,
             label: format!("{input:?}, {how}"),
         }
@@ -72,7 +83,10 @@ impl Conversation {
             return None;
         }
         let (want, got) = (self.output.escape_ascii(), got.escape_ascii());
-        Some(format!("{}: {read:?}\n  want {want}\n  got  {got}", self.label))
+        Some(format!(
+            "{}: {read:?}\n  want {want}\n  got  {got}",
+            self.label
+        ))
     }
 }
 
@@ -84,7 +98,12 @@ fn run_split(server: &Server, places: &[(usize, usize)]) -> Vec<String> {
             .iter()
             .enumerate()
             .map(|(at, &(transcript, split))| {
-                Conversation::open(server, transcript, batch * BATCH + at, &format!("split at {split}"))
+                Conversation::open(
+                    server,
+                    transcript,
+                    batch * BATCH + at,
+                    &format!("split at {split}"),
+                )
             })
             .collect();
         for (conversation, &(_, split)) in open.iter_mut().zip(places) {

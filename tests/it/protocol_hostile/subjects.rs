@@ -19,7 +19,11 @@ const INVALID: &str = "-ERR 'Invalid Subject'\r\n";
 
 /// Makes an operation several times; gives the mean of the server's processor time, and the longest
 /// time until the answer, which a busy machine may stretch.
-fn measure(server: &Server, client: &mut RawClient, operation: impl Fn(u32) -> (String, String)) -> (Duration, Duration) {
+fn measure(
+    server: &Server,
+    client: &mut RawClient,
+    operation: impl Fn(u32) -> (String, String),
+) -> (Duration, Duration) {
     client.ping();
     let before = server.cpu_time();
     let mut longest = Duration::ZERO;

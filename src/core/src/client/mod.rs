@@ -78,7 +78,14 @@ impl Client {
         merge(&mut self.headers, connect.headers);
         merge(&mut self.no_responders, connect.no_responders);
         self.protocol = connect.protocol.unwrap_or(self.protocol);
-        if [&connect.name, &connect.lang, &connect.version, &connect.user].iter().any(|t| t.is_some())
+        if [
+            &connect.name,
+            &connect.lang,
+            &connect.version,
+            &connect.user,
+        ]
+        .iter()
+        .any(|t| t.is_some())
         {
             let texts = self.texts.get_or_insert_default();
             let merge = |field: &mut Box<str>, value: Option<String>| {
@@ -132,9 +139,17 @@ mod tests {
             })
             .unwrap();
         assert!(!client.verbose && client.pedantic && client.echo && client.is_connected);
-        client.handle_connect(Connect { lang: Some("go".into()), ..Connect::default() }).unwrap();
+        client
+            .handle_connect(Connect {
+                lang: Some("go".into()),
+                ..Connect::default()
+            })
+            .unwrap();
         assert!(!client.verbose);
-        assert_eq!(client.texts.as_ref().map(|t| (&*t.name, &*t.lang)), Some(("a", "go")));
+        assert_eq!(
+            client.texts.as_ref().map(|t| (&*t.name, &*t.lang)),
+            Some(("a", "go"))
+        );
     }
 
     #[test]
@@ -142,12 +157,18 @@ mod tests {
         let with = |connect| Client::default().handle_connect(connect);
         for protocol in [-1, 2] {
             assert_eq!(
-                with(Connect { protocol: Some(protocol), ..Connect::default() }),
+                with(Connect {
+                    protocol: Some(protocol),
+                    ..Connect::default()
+                }),
                 Err(ProtocolError::InvalidClientProtocol)
             );
         }
         assert_eq!(
-            with(Connect { no_responders: Some(true), ..Connect::default() }),
+            with(Connect {
+                no_responders: Some(true),
+                ..Connect::default()
+            }),
             Err(ProtocolError::NoRespondersRequiresHeaders)
         );
     }

@@ -129,7 +129,12 @@ impl Outbox {
     pub fn poll_transmit<'a>(&'a self, slices: &mut [IoSlice<'a>; SLICES_MAX]) -> usize {
         let mut count = 0;
         let mut skip = self.sent;
-        for chunk in self.full.iter().chain(std::iter::once(&self.tail)).take(SLICES_MAX) {
+        for chunk in self
+            .full
+            .iter()
+            .chain(std::iter::once(&self.tail))
+            .take(SLICES_MAX)
+        {
             if chunk.len() > skip {
                 slices[count] = IoSlice::new(&chunk[skip..]);
                 count += 1;
@@ -157,7 +162,8 @@ impl Outbox {
             }
         }
         if self.pending == 0 {
-            self.is_busy = self.tail.capacity() == LARGE_CHUNK_BYTES && self.tail.len() > SMALL_CHUNK_BYTES;
+            self.is_busy =
+                self.tail.capacity() == LARGE_CHUNK_BYTES && self.tail.len() > SMALL_CHUNK_BYTES;
             self.sent = 0;
             pool.give_back(std::mem::take(&mut self.tail));
         }

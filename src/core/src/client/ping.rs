@@ -30,7 +30,12 @@ pub enum PingVerdict {
 impl PingTimer {
     /// A timer of a connection accepted `now`.
     pub fn new(now: Time, interval: Duration) -> Self {
-        PingTimer { due: now + interval, outstanding: 0, sent: None, rtt: None }
+        PingTimer {
+            due: now + interval,
+            outstanding: 0,
+            sent: None,
+            rtt: None,
+        }
     }
 
     /// When to call [`Self::handle_timeout`] next.
@@ -102,22 +107,43 @@ mod tests {
     fn silent_client_is_stale_at_the_third_look() {
         let mut timer = PingTimer::new(at(0), SECOND);
         assert_eq!(timer.due(), at(1000));
-        assert_eq!(timer.handle_timeout(at(1000), at(0), SECOND, 2), PingVerdict::Ping);
-        assert_eq!(timer.handle_timeout(at(2000), at(0), SECOND, 2), PingVerdict::Ping);
+        assert_eq!(
+            timer.handle_timeout(at(1000), at(0), SECOND, 2),
+            PingVerdict::Ping
+        );
+        assert_eq!(
+            timer.handle_timeout(at(2000), at(0), SECOND, 2),
+            PingVerdict::Ping
+        );
         assert!(timer.is_last_chance(2));
-        assert_eq!(timer.handle_timeout(at(3000), at(2999), SECOND, 2), PingVerdict::Stale);
+        assert_eq!(
+            timer.handle_timeout(at(3000), at(2999), SECOND, 2),
+            PingVerdict::Stale
+        );
     }
 
     #[test]
     fn pong_clears_and_activity_delays() {
         let mut timer = PingTimer::new(at(0), SECOND);
-        assert_eq!(timer.handle_timeout(at(1000), at(500), SECOND, 1), PingVerdict::Fine);
-        assert_eq!(timer.handle_timeout(at(2000), at(500), SECOND, 1), PingVerdict::Ping);
+        assert_eq!(
+            timer.handle_timeout(at(1000), at(500), SECOND, 1),
+            PingVerdict::Fine
+        );
+        assert_eq!(
+            timer.handle_timeout(at(2000), at(500), SECOND, 1),
+            PingVerdict::Ping
+        );
         timer.handle_pong(at(2030));
         assert_eq!(timer.rtt(), Some(Duration::from_millis(30)));
         timer.handle_pong(at(9000));
         assert_eq!(timer.rtt(), Some(Duration::from_millis(30)));
-        assert_eq!(timer.handle_timeout(at(3000), at(500), SECOND, 1), PingVerdict::Ping);
-        assert_eq!(timer.handle_timeout(at(4000), at(500), SECOND, 1), PingVerdict::Stale);
+        assert_eq!(
+            timer.handle_timeout(at(3000), at(500), SECOND, 1),
+            PingVerdict::Ping
+        );
+        assert_eq!(
+            timer.handle_timeout(at(4000), at(500), SECOND, 1),
+            PingVerdict::Stale
+        );
     }
 }

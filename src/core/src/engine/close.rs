@@ -28,7 +28,10 @@ pub(super) struct ClosedRing {
 
 impl ClosedRing {
     pub(super) fn new(max: usize) -> Self {
-        ClosedRing { entries: VecDeque::new(), max }
+        ClosedRing {
+            entries: VecDeque::new(),
+            max,
+        }
     }
 
     fn push(&mut self, entry: ConnSnapshot) {
@@ -52,13 +55,24 @@ impl ClosedRing {
 
 impl Engine {
     /// Ends a connection with `-ERR '<text>'`.
-    pub(super) fn end_with_error(&mut self, edge: &mut impl Edge, key: ConnKey, text: &str, reason: CloseReason) {
+    pub(super) fn end_with_error(
+        &mut self,
+        edge: &mut impl Edge,
+        key: ConnKey,
+        text: &str,
+        reason: CloseReason,
+    ) {
         self.enqueue(key, &encode::error_line(text));
         self.end_lingering(edge, key, reason);
     }
 
     /// Ends a connection that still sends: what is pending is written, then the socket lingers.
-    pub(super) fn end_lingering(&mut self, edge: &mut impl Edge, key: ConnKey, reason: CloseReason) {
+    pub(super) fn end_lingering(
+        &mut self,
+        edge: &mut impl Edge,
+        key: ConnKey,
+        reason: CloseReason,
+    ) {
         self.end_in(edge, key, reason, true);
     }
 
@@ -68,7 +82,10 @@ impl Engine {
     }
 
     fn end_in(&mut self, edge: &mut impl Edge, key: ConnKey, reason: CloseReason, lingers: bool) {
-        let life = Life::Flushing { until: self.now + self.limits.write_deadline, lingers };
+        let life = Life::Flushing {
+            until: self.now + self.limits.write_deadline,
+            lingers,
+        };
         if !self.mark_ended(edge, key, reason, life) {
             return;
         }
@@ -78,7 +95,9 @@ impl Engine {
 
     /// Cuts a connection: nothing more is written.
     pub(super) fn end_at_once(&mut self, edge: &mut impl Edge, key: ConnKey, reason: CloseReason) {
-        let Some(connection) = self.connections.find_mut(key) else { return };
+        let Some(connection) = self.connections.find_mut(key) else {
+            return;
+        };
         if connection.is_open() {
             self.mark_ended(edge, key, reason, Life::Open);
         }
@@ -86,8 +105,18 @@ impl Engine {
     }
 
     /// Everything about an end that others can see. False if it has happened before.
-    fn mark_ended(&mut self, edge: &mut impl Edge, key: ConnKey, reason: CloseReason, life: Life) -> bool {
-        if !self.connections.find(key).is_some_and(super::connection::Connection::is_open) {
+    fn mark_ended(
+        &mut self,
+        edge: &mut impl Edge,
+        key: ConnKey,
+        reason: CloseReason,
+        life: Life,
+    ) -> bool {
+        if !self
+            .connections
+            .find(key)
+            .is_some_and(super::connection::Connection::is_open)
+        {
             return false;
         }
         if let Some(mut entry) = self.describe(key, true) {
@@ -101,7 +130,9 @@ impl Engine {
             self.closed.push(entry);
         }
         self.log_closed(key);
-        let Some(connection) = self.connections.find_mut(key) else { return false };
+        let Some(connection) = self.connections.find_mut(key) else {
+            return false;
+        };
         connection.life = life;
         connection.ended = Some(reason);
         connection.pause = None;
@@ -112,7 +143,9 @@ impl Engine {
         for publisher in std::mem::take(&mut connection.waiting) {
             self.resume(publisher);
         }
-        let Some(connection) = self.connections.find(key) else { return false };
+        let Some(connection) = self.connections.find(key) else {
+            return false;
+        };
         if !connection.subs.is_empty() {
             self.leaving.push_back(key);
         }
@@ -122,7 +155,9 @@ impl Engine {
 
     /// Ends the socket; the record follows when its subscriptions are gone.
     pub(super) fn let_go(&mut self, edge: &mut impl Edge, key: ConnKey) {
-        let Some(connection) = self.connections.find_mut(key) else { return };
+        let Some(connection) = self.connections.find_mut(key) else {
+            return;
+        };
         if connection.life == Life::Gone {
             return;
         }

@@ -192,8 +192,8 @@ impl Connections {
 
     /// Keys in use from `from` on.
     pub(crate) fn keys_from(&self, from: u32) -> impl Iterator<Item = ConnKey> {
-        (from..).zip(&self.slots[(from as usize).min(self.slots.len())..]).filter_map(|(at, slot)| {
-            slot.as_ref().map(|_| ConnKey(at))
-        })
+        (from..)
+            .zip(&self.slots[(from as usize).min(self.slots.len())..])
+            .filter_map(|(at, slot)| slot.as_ref().map(|_| ConnKey(at)))
     }
 }

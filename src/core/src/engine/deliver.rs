@@ -91,8 +91,12 @@ impl Engine {
             unanswered: None,
             last_len: publish.body.len(),
         };
-        let Some(publisher) = self.connections.find_mut(key) else { return run };
-        let found = self.interest.match_subject(publish.subject, &mut publisher.hint);
+        let Some(publisher) = self.connections.find_mut(key) else {
+            return run;
+        };
+        let found = self
+            .interest
+            .match_subject(publish.subject, &mut publisher.hint);
         let wants_status = publisher.client.no_responders;
         let no_echo_to = (!publisher.client.echo).then_some(key);
         let (set, subs) = self.interest.matched(found);
@@ -115,7 +119,10 @@ impl Engine {
         let mut reply = publish.reply;
         match (publish.headers, publish.tail) {
             (None, Some(tail)) => {
-                fanout.send(&mut Wire::Plain { tail, payload_len: publish.body.len() });
+                fanout.send(&mut Wire::Plain {
+                    tail,
+                    payload_len: publish.body.len(),
+                });
             }
             _ => fanout.send_varied(publish, &mut self.scratch),
         }
@@ -130,9 +137,14 @@ impl Engine {
             if fanout.out_bytes >= out_bytes_max || !fanout.lists.large.is_empty() {
                 break;
             }
-            let Some(next) = parse_repeat(&rest[run.run_len..], publish.subject, limits) else { break };
+            let Some(next) = parse_repeat(&rest[run.run_len..], publish.subject, limits) else {
+                break;
+            };
             copies_before = fanout.copies;
-            fanout.send(&mut Wire::Plain { tail: next.tail, payload_len: next.body_len });
+            fanout.send(&mut Wire::Plain {
+                tail: next.tail,
+                payload_len: next.body_len,
+            });
             reply = next.reply;
             run.run_len += next.len;
             run.messages += 1;
@@ -175,11 +187,23 @@ impl Engine {
         let mut traced = std::mem::take(&mut self.lists.traced);
         for id in traced.drain(..) {
             let sub = self.interest.sub(id);
-            let Some(connection) = self.connections.find(sub.conn()) else { continue };
-            let verb = if publish.has_headers() && connection.client.headers { "HMSG" } else { "MSG" };
-            let reply = publish.reply.map(|r| format!("{} ", Printable(r))).unwrap_or_default();
+            let Some(connection) = self.connections.find(sub.conn()) else {
+                continue;
+            };
+            let verb = if publish.has_headers() && connection.client.headers {
+                "HMSG"
+            } else {
+                "MSG"
+            };
+            let reply = publish
+                .reply
+                .map(|r| format!("{} ", Printable(r)))
+                .unwrap_or_default();
             let (subject, sid) = (Printable(publish.subject), Printable(sub.sid()));
-            let text = format_args!("<<- [{verb} {subject} {sid} {reply}{}]", Printable(publish.size_text));
+            let text = format_args!(
+                "<<- [{verb} {subject} {sid} {reply}{}]",
+                Printable(publish.size_text)
+            );
             self.log.add(Level::Trace, &connection.peer, text);
         }
         self.lists.traced = traced;
@@ -187,7 +211,9 @@ impl Engine {
 
     /// Whether a publisher that should wait has used up what it may send between two waits.
     fn spend_credit(&mut self, key: ConnKey, bytes: usize) -> bool {
-        let Some(publisher) = self.connections.find_mut(key) else { return false };
+        let Some(publisher) = self.connections.find_mut(key) else {
+            return false;
+        };
         let is_spent = publisher.slow_credit_bytes <= bytes;
         publisher.slow_credit_bytes = publisher.slow_credit_bytes.saturating_sub(bytes);
         is_spent
@@ -200,10 +226,15 @@ impl Engine {
             let sub = self.interest.sub(id);
             if let Some(publisher) = self.connections.find(publisher) {
                 let sid = Printable(sub.sid());
-                let text = format_args!("Auto-unsubscribe limit of {} reached for sid '{sid}'", sub.max);
+                let text = format_args!(
+                    "Auto-unsubscribe limit of {} reached for sid '{sid}'",
+                    sub.max
+                );
                 self.log.add(Level::Debug, &publisher.peer, text);
             }
-            let Some(connection) = self.connections.find_mut(sub.conn()) else { continue };
+            let Some(connection) = self.connections.find_mut(sub.conn()) else {
+                continue;
+            };
             if connection.is_traced {
                 let text = format_args!("<-> [DELSUB {}]", Printable(sub.sid()));
                 self.log.add(Level::Trace, &connection.peer, text);
@@ -218,7 +249,9 @@ impl Engine {
     pub(super) fn cut_overfull(&mut self, edge: &mut impl Edge) {
         let mut overfull = std::mem::take(&mut self.lists.overfull);
         for key in overfull.drain(..) {
-            let Some(connection) = self.connections.find(key).filter(|c| c.is_open()) else { continue };
+            let Some(connection) = self.connections.find(key).filter(|c| c.is_open()) else {
+                continue;
+            };
             self.stats.slow_consumers += 1;
             let max = self.limits.pending_bytes_max;
             let text = format_args!("Slow Consumer Detected: MaxPending of {max} Exceeded");
@@ -232,9 +265,13 @@ impl Engine {
     /// It counts for no maximum (nats-server 2.9 to 2.15).
     #[cold]
     fn tell_no_responders(&mut self, key: ConnKey, reply: &[u8]) {
-        let found = self.interest.match_subject(reply, &mut MatchHint::default());
+        let found = self
+            .interest
+            .match_subject(reply, &mut MatchHint::default());
         let (set, _) = self.interest.matched(found);
-        let Some(target) = set.plain.iter().find(|t| t.conn == key) else { return };
+        let Some(target) = set.plain.iter().find(|t| t.conn == key) else {
+            return;
+        };
         let line = [set.prefix(target), encode::NO_RESPONDERS].concat();
         self.enqueue(key, &line);
     }
@@ -261,7 +298,9 @@ impl Fanout<'_> {
             // One member, from a random one on the first that can take it.
             let start = self.rng.below(group.members.len());
             let (before, from) = group.members.split_at(start);
-            from.iter().chain(before).any(|member| self.enqueue(member, wire));
+            from.iter()
+                .chain(before)
+                .any(|member| self.enqueue(member, wire));
         }
     }
 
@@ -277,13 +316,20 @@ impl Fanout<'_> {
                 &written[..]
             }
         };
-        self.send(&mut Wire::Varied(Varied { publish, headed, plain, is_plain_written: false }));
+        self.send(&mut Wire::Varied(Varied {
+            publish,
+            headed,
+            plain,
+            is_plain_written: false,
+        }));
     }
 
     /// One copy for one subscription; false if it cannot take it.
     #[inline]
     fn enqueue(&mut self, target: &Target, wire: &mut Wire<'_>) -> bool {
-        let Some(connection) = self.connections.find_mut(target.conn) else { return false };
+        let Some(connection) = self.connections.find_mut(target.conn) else {
+            return false;
+        };
         if !connection.is_open() || self.no_echo_to == Some(target.conn) {
             return false;
         }
@@ -308,7 +354,9 @@ impl Fanout<'_> {
                 varied.publish.body.len()
             }
             Wire::Varied(varied) => {
-                connection.outbox.push(self.pool, &prefix[1..], varied.plain_tail());
+                connection
+                    .outbox
+                    .push(self.pool, &prefix[1..], varied.plain_tail());
                 varied.publish.body.len() - varied.publish.headers.map_or(0, |h| h.len)
             }
         };
@@ -335,7 +383,9 @@ impl Fanout<'_> {
     /// A batch that is worth a write of its own, or a reader that lags or is too slow.
     #[inline(never)]
     fn note_large(&mut self, key: ConnKey, before: usize, pending: usize) {
-        let Some(connection) = self.connections.find_mut(key) else { return };
+        let Some(connection) = self.connections.find_mut(key) else {
+            return;
+        };
         let max = self.limits.pending_bytes_max;
         let lags = self.limits.slow_fast_publishers && pending > max / 4 * 3;
         if pending > max {

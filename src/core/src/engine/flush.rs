@@ -31,12 +31,14 @@ impl Engine {
         self.lists.dirty = dirty;
     }
 
-    /// Flushes connections whose batch is worth a write of its own.
+    /// Flushes connections whose batch is worth a write of its own. False if there is none.
     #[inline]
-    pub(super) fn flush_large(&mut self, edge: &mut impl Edge) {
-        if !self.lists.large.is_empty() {
+    pub(super) fn flush_large(&mut self, edge: &mut impl Edge) -> bool {
+        let are_some = !self.lists.large.is_empty();
+        if are_some {
             self.flush_each_large(edge);
         }
+        are_some
     }
 
     fn flush_each_large(&mut self, edge: &mut impl Edge) {
@@ -50,8 +52,12 @@ impl Engine {
     /// Writes what is pending until it is gone or the socket has no more room.
     pub(super) fn flush(&mut self, edge: &mut impl Edge, key: ConnKey) {
         loop {
-            let Some(connection) = self.connections.find_mut(key) else { return };
-            if connection.is_blocked || matches!(connection.life, Life::Gone | Life::Lingering { .. }) {
+            let Some(connection) = self.connections.find_mut(key) else {
+                return;
+            };
+            if connection.is_blocked
+                || matches!(connection.life, Life::Gone | Life::Lingering { .. })
+            {
                 return;
             }
             let pending = connection.outbox.pending_bytes();
@@ -69,7 +75,9 @@ impl Engine {
                     return;
                 }
             };
-            connection.outbox.handle_transmitted(&mut self.pool, accepted);
+            connection
+                .outbox
+                .handle_transmitted(&mut self.pool, accepted);
             if accepted > 0 || !connection.is_stuck {
                 connection.last_progress = self.now;
             }
@@ -88,7 +96,9 @@ impl Engine {
 
     /// Lets the publishers go on that wait for this reader, if it has caught up.
     pub(super) fn release_waiting(&mut self, key: ConnKey) {
-        let Some(connection) = self.connections.find_mut(key) else { return };
+        let Some(connection) = self.connections.find_mut(key) else {
+            return;
+        };
         let lags = connection.is_open()
             && connection.outbox.pending_bytes() > self.limits.pending_bytes_max / 2;
         if connection.waiting.is_empty() || lags {
@@ -111,8 +121,12 @@ impl Engine {
 
     /// An ended connection whose last bytes are written closes its write side, or goes.
     fn finish_flushing(&mut self, edge: &mut impl Edge, key: ConnKey) {
-        let Some(connection) = self.connections.find_mut(key) else { return };
-        let Life::Flushing { lingers, .. } = connection.life else { return };
+        let Some(connection) = self.connections.find_mut(key) else {
+            return;
+        };
+        let Life::Flushing { lingers, .. } = connection.life else {
+            return;
+        };
         if connection.outbox.pending_bytes() > 0 {
             return;
         }

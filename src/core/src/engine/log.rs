@@ -38,7 +38,12 @@ pub(crate) struct Log {
 
 impl Log {
     #[inline]
-    pub(crate) fn add(&mut self, level: Level, prefix: &impl fmt::Display, text: fmt::Arguments<'_>) {
+    pub(crate) fn add(
+        &mut self,
+        level: Level,
+        prefix: &impl fmt::Display,
+        text: fmt::Arguments<'_>,
+    ) {
         let is_on = match level {
             Level::Debug => self.debug,
             Level::Trace => self.trace,
@@ -51,6 +56,9 @@ impl Log {
 
     #[cold]
     fn push(&mut self, level: Level, prefix: &impl fmt::Display, text: fmt::Arguments<'_>) {
-        self.lines.push(LogLine { level, text: format!("{prefix} - {text}") });
+        self.lines.push(LogLine {
+            level,
+            text: format!("{prefix} - {text}"),
+        });
     }
 }

@@ -28,7 +28,9 @@ const LAST_CHANCE_MAX: Duration = Duration::from_secs(1);
 impl Engine {
     /// Asks for a look at a connection, at `at` or before.
     pub(super) fn look_by(&mut self, key: ConnKey, at: Time) {
-        let Some(connection) = self.connections.find_mut(key) else { return };
+        let Some(connection) = self.connections.find_mut(key) else {
+            return;
+        };
         if connection.look_at.is_none_or(|asked| at < asked) {
             connection.look_at = Some(at);
             self.looks.push(at, key);
@@ -37,12 +39,19 @@ impl Engine {
 
     /// When the engine wants its next turn, ready or not.
     pub(super) fn next_deadline(&self) -> Option<Time> {
-        [self.pings.next(), self.looks.next()].into_iter().flatten().min()
+        [self.pings.next(), self.looks.next()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     pub(super) fn look_at_due(&mut self, edge: &mut impl Edge) {
         while let Some((at, key)) = self.looks.pop_due(self.now) {
-            if self.connections.find(key).is_some_and(|c| c.look_at == Some(at)) {
+            if self
+                .connections
+                .find(key)
+                .is_some_and(|c| c.look_at == Some(at))
+            {
                 self.look(edge, key);
             }
         }
@@ -52,7 +61,9 @@ impl Engine {
     }
 
     fn look(&mut self, edge: &mut impl Edge, key: ConnKey) {
-        let Some(connection) = self.connections.find_mut(key) else { return };
+        let Some(connection) = self.connections.find_mut(key) else {
+            return;
+        };
         connection.look_at = None;
         match connection.life {
             Life::Gone => return,
@@ -82,7 +93,9 @@ impl Engine {
         let overdue = |c: &super::connection::Connection| {
             c.is_open() && c.is_blocked && c.outbox.pending_bytes() > 0
         };
-        let Some(connection) = self.connections.find_mut(key).filter(|c| overdue(c)) else { return };
+        let Some(connection) = self.connections.find_mut(key).filter(|c| overdue(c)) else {
+            return;
+        };
         if connection.last_progress + write_deadline > self.now {
             let due = connection.last_progress + write_deadline;
             self.look_by(key, due);
@@ -92,7 +105,9 @@ impl Engine {
         connection.is_blocked = false;
         let before = connection.outbox.pending_bytes();
         self.flush(edge, key);
-        let Some(connection) = self.connections.find_mut(key).filter(|c| c.is_open()) else { return };
+        let Some(connection) = self.connections.find_mut(key).filter(|c| c.is_open()) else {
+            return;
+        };
         if connection.outbox.pending_bytes() < before {
             return;
         }
@@ -105,7 +120,9 @@ impl Engine {
 
     fn look_at_ping(&mut self, edge: &mut impl Edge, key: ConnKey, at: Time) {
         let (interval, ping_max) = (self.limits.ping_interval, self.limits.ping_max);
-        let Some(connection) = self.connections.find_mut(key) else { return };
+        let Some(connection) = self.connections.find_mut(key) else {
+            return;
+        };
         // The key may have passed to another connection, which has an entry of its own.
         if !connection.is_open() || connection.ping.due() > at {
             return;
@@ -114,12 +131,20 @@ impl Engine {
             self.pings.push(self.now + Duration::from_millis(1), key);
             return;
         }
-        let Some(connection) = self.connections.find_mut(key) else { return };
+        let Some(connection) = self.connections.find_mut(key) else {
+            return;
+        };
         connection.last_chance = LastChance::NotNeeded;
         let verdict =
-            connection.ping.handle_timeout(self.now, connection.last_activity, interval, ping_max);
+            connection
+                .ping
+                .handle_timeout(self.now, connection.last_activity, interval, ping_max);
         let due = connection.ping.due();
-        self.log.add(Level::Debug, &connection.peer, format_args!("Client Ping Timer"));
+        self.log.add(
+            Level::Debug,
+            &connection.peer,
+            format_args!("Client Ping Timer"),
+        );
         match verdict {
             PingVerdict::Fine => {
                 let quiet = GoDuration(self.now.since(connection.last_activity));
@@ -129,7 +154,11 @@ impl Engine {
             PingVerdict::Ping => self.enqueue(key, encode::PING),
             PingVerdict::Stale => {
                 self.stats.stale_connections += 1;
-                self.log.add(Level::Debug, &connection.peer, format_args!("Stale Client Connection - Closing"));
+                self.log.add(
+                    Level::Debug,
+                    &connection.peer,
+                    format_args!("Stale Client Connection - Closing"),
+                );
                 let text = ProtocolError::StaleConnection.wire_text();
                 self.end_with_error(edge, key, text, CloseReason::StaleConnection);
                 return;
@@ -141,7 +170,9 @@ impl Engine {
     /// Whether a connection whose PINGs ran out has been read since. If not, it is now.
     fn had_last_chance(&mut self, key: ConnKey) -> bool {
         let now = self.now;
-        let Some(connection) = self.connections.find_mut(key) else { return true };
+        let Some(connection) = self.connections.find_mut(key) else {
+            return true;
+        };
         if connection.pause.is_some() {
             return false;
         }

@@ -141,7 +141,11 @@ impl Engine {
             pool: ChunkPool::default(),
             stats: ShardStats::default(),
             closed: ClosedRing::new(setup.closed_max),
-            log: Log { lines: Vec::new(), debug: setup.debug, trace: setup.trace },
+            log: Log {
+                lines: Vec::new(),
+                debug: setup.debug,
+                trace: setup.trace,
+            },
             hot: VecDeque::new(),
             lists: Lists::default(),
             leaving: VecDeque::new(),
@@ -161,19 +165,34 @@ impl Engine {
     /// Takes a connection over. INFO goes out before anything is read.
     pub fn open(&mut self, edge: &mut impl Edge, key: ConnKey, opening: Opening, now: Time) {
         self.now = now;
-        let peer = Peer { ip: opening.ip, port: opening.port, cid: opening.cid };
+        let peer = Peer {
+            ip: opening.ip,
+            port: opening.port,
+            cid: opening.cid,
+        };
         let ping = PingTimer::new(now, self.limits.ping_interval);
         self.pings.push(ping.due(), key);
-        self.connections.insert(key, Connection::new(peer, now, ping, self.log.trace));
+        self.connections
+            .insert(key, Connection::new(peer, now, ping, self.log.trace));
         self.stats.connections += 1;
         self.stats.connections_total += 1;
-        self.log.add(Level::Debug, &peer, format_args!("Client connection created"));
+        self.log.add(
+            Level::Debug,
+            &peer,
+            format_args!("Client connection created"),
+        );
         let line = self.info.line(peer.cid, peer.ip);
         self.enqueue(key, &line);
         if opening.is_refused {
             let refusal = ProtocolError::MaxConnections;
-            self.log.add(Level::Error, &peer, format_args!("{}", refusal.wire_text()));
-            self.end_with_error(edge, key, refusal.wire_text(), CloseReason::MaxConnectionsExceeded);
+            self.log
+                .add(Level::Error, &peer, format_args!("{}", refusal.wire_text()));
+            self.end_with_error(
+                edge,
+                key,
+                refusal.wire_text(),
+                CloseReason::MaxConnectionsExceeded,
+            );
         } else {
             edge.arm_read(key);
         }
@@ -187,7 +206,11 @@ impl Engine {
         self.info_changed_at = now;
         let keys: Vec<ConnKey> = self.connections.keys_from(0).collect();
         for key in keys {
-            if self.connections.find(key).is_some_and(|c| c.is_open() && c.client.takes_async_info()) {
+            if self
+                .connections
+                .find(key)
+                .is_some_and(|c| c.is_open() && c.client.takes_async_info())
+            {
                 self.send_info(key);
             }
         }
@@ -210,9 +233,21 @@ impl Engine {
             .filter_map(|key| self.connections.find(key))
             .map(|c| c.subs.len())
             .sum();
-        assert_eq!(held as u64, self.interest.stats().subscriptions, "each subscription has its connection");
-        let open = self.connections.keys_from(0).filter_map(|key| self.connections.find(key)).filter(|c| c.is_open());
-        assert_eq!(open.count() as u64, self.stats.connections, "open connections are counted");
+        assert_eq!(
+            held as u64,
+            self.interest.stats().subscriptions,
+            "each subscription has its connection"
+        );
+        let open = self
+            .connections
+            .keys_from(0)
+            .filter_map(|key| self.connections.find(key))
+            .filter(|c| c.is_open());
+        assert_eq!(
+            open.count() as u64,
+            self.stats.connections,
+            "open connections are counted"
+        );
     }
 
     fn send_info(&mut self, key: ConnKey) {
@@ -224,7 +259,9 @@ impl Engine {
 
     /// Puts a line of the server's own into an outbox.
     fn enqueue(&mut self, key: ConnKey, line: &[u8]) {
-        let Some(connection) = self.connections.find_mut(key) else { return };
+        let Some(connection) = self.connections.find_mut(key) else {
+            return;
+        };
         if !connection.is_open() {
             return;
         }

@@ -29,7 +29,11 @@ impl Engine {
     pub(super) fn handle_op(&mut self, edge: &mut impl Edge, key: ConnKey, op: &Op<'_>) -> Flow {
         let flow = match *op {
             Op::Publish(_) | Op::Okay => Flow::Continue,
-            Op::Subscribe { subject, queue, sid } => self.handle_subscribe(key, subject, queue, sid),
+            Op::Subscribe {
+                subject,
+                queue,
+                sid,
+            } => self.handle_subscribe(key, subject, queue, sid),
             Op::Unsubscribe { sid, max } => self.handle_unsubscribe(key, sid, max),
             Op::Ping => self.handle_ping(key),
             Op::Pong => self.handle_pong(key),
@@ -41,11 +45,17 @@ impl Engine {
             Op::Error(text) => self.handle_error(edge, key, text),
         };
         self.cut_overfull(edge);
-        if flow == Flow::Continue && !self.is_open(key) { Flow::Closed } else { flow }
+        if flow == Flow::Continue && !self.is_open(key) {
+            Flow::Closed
+        } else {
+            flow
+        }
     }
 
     pub(super) fn is_open(&self, key: ConnKey) -> bool {
-        self.connections.find(key).is_some_and(super::connection::Connection::is_open)
+        self.connections
+            .find(key)
+            .is_some_and(super::connection::Connection::is_open)
     }
 
     /// A publish, and with it those behind it in `rest` that go to the same subject: a run. Says
@@ -59,8 +69,11 @@ impl Engine {
         rest: &[u8],
         limits: &ParseLimits,
     ) -> (usize, Flow) {
-        let Some(publisher) = self.connections.find_mut(key) else { return (0, Flow::Closed) };
-        let is_remarkable = publisher.client.verbose | publisher.client.pedantic | publisher.is_traced;
+        let Some(publisher) = self.connections.find_mut(key) else {
+            return (0, Flow::Closed);
+        };
+        let is_remarkable =
+            publisher.client.verbose | publisher.client.pedantic | publisher.is_traced;
         let is_system = publish.subject.starts_with(SYSTEM_PREFIX);
         let rest = if is_remarkable || is_system {
             if !self.remark_publish(key, publish) {
@@ -95,7 +108,9 @@ impl Engine {
     /// refusal. False if the message goes no further.
     #[inline(never)]
     fn remark_publish(&mut self, key: ConnKey, publish: &Publish<'_>) -> bool {
-        let Some(publisher) = self.connections.find_mut(key) else { return false };
+        let Some(publisher) = self.connections.find_mut(key) else {
+            return false;
+        };
         let was_announced = std::mem::take(&mut publisher.is_body_announced);
         let (pedantic, verbose) = (publisher.client.pedantic, publisher.client.verbose);
         if publisher.is_traced {
@@ -117,7 +132,9 @@ impl Engine {
     /// The line of a publish is there, its body is not: what depends on the line alone is
     /// said now, and once.
     pub(super) fn announce_body(&mut self, key: ConnKey, subject: &[u8]) {
-        let Some(connection) = self.connections.find_mut(key) else { return };
+        let Some(connection) = self.connections.find_mut(key) else {
+            return;
+        };
         if connection.client.pedantic && !connection.is_body_announced {
             connection.is_body_announced = true;
             self.check_publish_subject(key, subject);
@@ -132,10 +149,16 @@ impl Engine {
 
     #[cold]
     fn refuse_publish(&mut self, key: ConnKey, subject: &[u8]) {
-        self.enqueue_error(key, &format!("Permissions Violation for Publish to {}", Quoted(subject)));
+        self.enqueue_error(
+            key,
+            &format!("Permissions Violation for Publish to {}", Quoted(subject)),
+        );
         if let Some(connection) = self.connections.find(key) {
             let user = Quoted(connection.client.user().as_bytes());
-            let text = format_args!("Publish Violation - User {user}, Subject {}", Quoted(subject));
+            let text = format_args!(
+                "Publish Violation - User {user}, Subject {}",
+                Quoted(subject)
+            );
             self.log.add(Level::Error, &connection.peer, text);
         }
     }
@@ -143,7 +166,9 @@ impl Engine {
     /// The publisher waits for a reader that lags: until it has caught up, or for a moment.
     pub(super) fn slow_down(&mut self, key: ConnKey, reader: ConnKey) -> Flow {
         let until = self.now + super::look::SLOWED_MAX;
-        let Some(connection) = self.connections.find_mut(key) else { return Flow::Closed };
+        let Some(connection) = self.connections.find_mut(key) else {
+            return Flow::Closed;
+        };
         connection.pause = Some(Pause::Slowed { until });
         connection.stalls += 1;
         self.stats.stalled_clients += 1;
@@ -156,25 +181,43 @@ impl Engine {
         Flow::Pause
     }
 
-    fn handle_subscribe(&mut self, key: ConnKey, subject: &[u8], queue: Option<&[u8]>, sid: &[u8]) -> Flow {
-        let Some(connection) = self.connections.find_mut(key) else { return Flow::Closed };
+    fn handle_subscribe(
+        &mut self,
+        key: ConnKey,
+        subject: &[u8],
+        queue: Option<&[u8]>,
+        sid: &[u8],
+    ) -> Flow {
+        let Some(connection) = self.connections.find_mut(key) else {
+            return Flow::Closed;
+        };
         connection.last_activity = self.now;
         if connection.is_traced {
             let queue = Printable(queue.unwrap_or_default());
             let gap = if queue.0.is_empty() { "" } else { " " };
-            let text = format_args!("->> [SUB {}{gap}{queue} {}]", Printable(subject), Printable(sid));
+            let text = format_args!(
+                "->> [SUB {}{gap}{queue} {}]",
+                Printable(subject),
+                Printable(sid)
+            );
             self.log.add(Level::Trace, &connection.peer, text);
         }
         let max = self.limits.subscriptions_max;
         if max > 0 && connection.subs.len() >= max {
             let text = ProtocolError::MaxSubscriptions.wire_text();
-            self.log.add(Level::Error, &connection.peer, format_args!("{text}"));
+            self.log
+                .add(Level::Error, &connection.peer, format_args!("{text}"));
             self.enqueue_error(key, text);
             return Flow::Continue;
         }
         let verbose = connection.client.verbose;
-        match self.interest.subscribe(key, &mut connection.subs, subject, queue, sid) {
-            Ok(Inserted::New(_) | Inserted::Duplicate(_)) if verbose => self.enqueue(key, encode::OK),
+        match self
+            .interest
+            .subscribe(key, &mut connection.subs, subject, queue, sid)
+        {
+            Ok(Inserted::New(_) | Inserted::Duplicate(_)) if verbose => {
+                self.enqueue(key, encode::OK)
+            }
             Ok(_) => {}
             Err(_) => self.enqueue_error(key, ProtocolError::InvalidSubject.wire_text()),
         }
@@ -182,14 +225,24 @@ impl Engine {
     }
 
     fn handle_unsubscribe(&mut self, key: ConnKey, sid: &[u8], max: u64) -> Flow {
-        let Some(connection) = self.connections.find_mut(key) else { return Flow::Closed };
+        let Some(connection) = self.connections.find_mut(key) else {
+            return Flow::Closed;
+        };
         connection.last_activity = self.now;
         if connection.is_traced {
             let sid = Printable(sid);
             if max == 0 {
-                self.log.add(Level::Trace, &connection.peer, format_args!("->> [UNSUB {sid}]"));
+                self.log.add(
+                    Level::Trace,
+                    &connection.peer,
+                    format_args!("->> [UNSUB {sid}]"),
+                );
             } else {
-                self.log.add(Level::Trace, &connection.peer, format_args!("->> [UNSUB {sid} {max}]"));
+                self.log.add(
+                    Level::Trace,
+                    &connection.peer,
+                    format_args!("->> [UNSUB {sid} {max}]"),
+                );
             }
         }
         if let Some(id) = self.interest.find(key, sid) {
@@ -197,11 +250,18 @@ impl Engine {
             if max > sub.delivered {
                 sub.max = max;
                 let subject = Printable(sub.subject());
-                let text = format_args!("Deferring actual UNSUB({subject}): {max} max, {} received", sub.delivered);
+                let text = format_args!(
+                    "Deferring actual UNSUB({subject}): {max} max, {} received",
+                    sub.delivered
+                );
                 self.log.add(Level::Debug, &connection.peer, text);
             } else {
                 if connection.is_traced {
-                    self.log.add(Level::Trace, &connection.peer, format_args!("<-> [DELSUB {}]", Printable(sid)));
+                    self.log.add(
+                        Level::Trace,
+                        &connection.peer,
+                        format_args!("<-> [DELSUB {}]", Printable(sid)),
+                    );
                 }
                 self.interest.remove(&mut connection.subs, id);
             }
@@ -214,9 +274,12 @@ impl Engine {
 
     fn handle_ping(&mut self, key: ConnKey) -> Flow {
         let info_changed_at = self.info_changed_at;
-        let Some(connection) = self.connections.find_mut(key) else { return Flow::Closed };
+        let Some(connection) = self.connections.find_mut(key) else {
+            return Flow::Closed;
+        };
         if connection.is_traced {
-            self.log.add(Level::Trace, &connection.peer, format_args!("->> [PING]"));
+            self.log
+                .add(Level::Trace, &connection.peer, format_args!("->> [PING]"));
         }
         let is_first = connection.client.is_connected && !connection.client.had_first_pong;
         connection.client.had_first_pong |= is_first;
@@ -230,16 +293,21 @@ impl Engine {
     }
 
     fn handle_pong(&mut self, key: ConnKey) -> Flow {
-        let Some(connection) = self.connections.find_mut(key) else { return Flow::Closed };
+        let Some(connection) = self.connections.find_mut(key) else {
+            return Flow::Closed;
+        };
         if connection.is_traced {
-            self.log.add(Level::Trace, &connection.peer, format_args!("->> [PONG]"));
+            self.log
+                .add(Level::Trace, &connection.peer, format_args!("->> [PONG]"));
         }
         connection.ping.handle_pong(self.now);
         Flow::Continue
     }
 
     fn handle_connect(&mut self, edge: &mut impl Edge, key: ConnKey, json: &[u8]) -> Flow {
-        let Some(connection) = self.connections.find_mut(key) else { return Flow::Closed };
+        let Some(connection) = self.connections.find_mut(key) else {
+            return Flow::Closed;
+        };
         connection.last_activity = self.now;
         let parsed = match connect::parse_connect(json) {
             Ok(parsed) => parsed,
@@ -257,10 +325,16 @@ impl Engine {
         }
         if let Err(error) = connection.client.handle_connect(parsed) {
             let reason = match error {
-                ProtocolError::NoRespondersRequiresHeaders => CloseReason::NoRespondersRequiresHeaders,
+                ProtocolError::NoRespondersRequiresHeaders => {
+                    CloseReason::NoRespondersRequiresHeaders
+                }
                 _ => CloseReason::BadClientProtocol,
             };
-            self.log.add(Level::Error, &connection.peer, format_args!("{}", error.wire_text()));
+            self.log.add(
+                Level::Error,
+                &connection.peer,
+                format_args!("{}", error.wire_text()),
+            );
             self.end_with_error(edge, key, error.wire_text(), reason);
             return Flow::Closed;
         }
@@ -271,9 +345,15 @@ impl Engine {
     }
 
     #[cold]
-    fn refuse_json(&mut self, edge: &mut impl Edge, key: ConnKey, error: &serde_json::Error) -> Flow {
+    fn refuse_json(
+        &mut self,
+        edge: &mut impl Edge,
+        key: ConnKey,
+        error: &serde_json::Error,
+    ) -> Flow {
         if let Some(connection) = self.connections.find(key) {
-            self.log.add(Level::Error, &connection.peer, format_args!("{error}"));
+            self.log
+                .add(Level::Error, &connection.peer, format_args!("{error}"));
         }
         self.end_lingering(edge, key, CloseReason::ProtocolViolation);
         Flow::Closed
@@ -282,16 +362,26 @@ impl Engine {
     #[cold]
     fn handle_error(&mut self, edge: &mut impl Edge, key: ConnKey, text: &[u8]) -> Flow {
         if let Some(connection) = self.connections.find(key) {
-            self.log.add(Level::Error, &connection.peer, format_args!("Client Error {}", Printable(text)));
+            self.log.add(
+                Level::Error,
+                &connection.peer,
+                format_args!("Client Error {}", Printable(text)),
+            );
         }
         self.end_lingering(edge, key, CloseReason::ParseError);
         Flow::Closed
     }
 
     #[cold]
-    pub(super) fn end_with_parse_error(&mut self, edge: &mut impl Edge, key: ConnKey, error: &ParseError) {
+    pub(super) fn end_with_parse_error(
+        &mut self,
+        edge: &mut impl Edge,
+        key: ConnKey,
+        error: &ParseError,
+    ) {
         if let Some(connection) = self.connections.find(key) {
-            self.log.add(Level::Error, &connection.peer, format_args!("{error}"));
+            self.log
+                .add(Level::Error, &connection.peer, format_args!("{error}"));
         }
         match error.wire_text() {
             Some(text) => self.end_with_error(edge, key, text, error.close_reason()),
@@ -301,15 +391,28 @@ impl Engine {
 
     #[cold]
     fn trace_publish(&mut self, key: ConnKey, publish: &Publish<'_>) {
-        let Some(connection) = self.connections.find(key) else { return };
-        let reply = publish.reply.map(|r| format!(" {}", Printable(r))).unwrap_or_default();
+        let Some(connection) = self.connections.find(key) else {
+            return;
+        };
+        let reply = publish
+            .reply
+            .map(|r| format!(" {}", Printable(r)))
+            .unwrap_or_default();
         let (subject, size) = (Printable(publish.subject), Printable(publish.size_text));
         let text = match publish.headers {
             None => format!("->> [PUB {subject}{reply} {size}]"),
-            Some(h) => format!("->> [HPUB {subject}{reply} {} {size}]", Printable(h.size_text)),
+            Some(h) => format!(
+                "->> [HPUB {subject}{reply} {} {size}]",
+                Printable(h.size_text)
+            ),
         };
-        self.log.add(Level::Trace, &connection.peer, format_args!("{text}"));
+        self.log
+            .add(Level::Trace, &connection.peer, format_args!("{text}"));
         let payload = String::from_utf8_lossy(publish.body);
-        self.log.add(Level::Trace, &connection.peer, format_args!("->> MSG_PAYLOAD: [{payload}]"));
+        self.log.add(
+            Level::Trace,
+            &connection.peer,
+            format_args!("->> MSG_PAYLOAD: [{payload}]"),
+        );
     }
 }

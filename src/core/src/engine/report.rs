@@ -30,7 +30,9 @@ impl Engine {
         drop(keys);
         let mut items = Vec::with_capacity(page.len());
         for key in page {
-            let Some(connection) = self.connections.find(key) else { continue };
+            let Some(connection) = self.connections.find(key) else {
+                continue;
+            };
             if !connection.is_open() || query.cid.is_some_and(|cid| cid != connection.peer.cid) {
                 continue;
             }
@@ -60,7 +62,10 @@ impl Engine {
             })
             .collect();
         let end = query.from.saturating_add(query.limit);
-        Page { items, next: ((end as usize) < self.closed.len()).then_some(end) }
+        Page {
+            items,
+            next: ((end as usize) < self.closed.len()).then_some(end),
+        }
     }
 
     /// A page of subscriptions.
@@ -88,12 +93,24 @@ impl Engine {
     pub(super) fn describe(&self, key: ConnKey, with_subjects: bool) -> Option<ConnSnapshot> {
         let connection: &Connection = self.connections.find(key)?;
         let subjects = if with_subjects {
-            self.interest.of_conn(&connection.subs).map(|id| self.interest.sub(id).subject().into()).collect()
+            self.interest
+                .of_conn(&connection.subs)
+                .map(|id| self.interest.sub(id).subject().into())
+                .collect()
         } else {
             Vec::new()
         };
-        let ClientTexts { name, lang, version, user } =
-            connection.client.texts.as_deref().cloned().unwrap_or_default();
+        let ClientTexts {
+            name,
+            lang,
+            version,
+            user,
+        } = connection
+            .client
+            .texts
+            .as_deref()
+            .cloned()
+            .unwrap_or_default();
         Some(ConnSnapshot {
             cid: connection.peer.cid,
             ip: connection.peer.ip,

@@ -67,7 +67,9 @@ impl Engine {
     }
 
     fn note_ready(&mut self, ready: Ready) {
-        let Some(connection) = self.connections.find_mut(ready.key) else { return };
+        let Some(connection) = self.connections.find_mut(ready.key) else {
+            return;
+        };
         if ready.writable && connection.is_blocked {
             connection.is_blocked = false;
             if !connection.is_dirty {
@@ -96,9 +98,17 @@ impl Engine {
             if in_bytes >= TURN_IN_BYTES || self.turn_out_bytes >= TURN_OUT_BYTES {
                 return;
             }
-            let Some(key) = self.hot.pop_front() else { return };
-            let budget = if self.hot.is_empty() { READ_BYTES_ALONE } else { READ_BYTES };
-            let Some(connection) = self.connections.find_mut(key) else { continue };
+            let Some(key) = self.hot.pop_front() else {
+                return;
+            };
+            let budget = if self.hot.is_empty() {
+                READ_BYTES_ALONE
+            } else {
+                READ_BYTES
+            };
+            let Some(connection) = self.connections.find_mut(key) else {
+                continue;
+            };
             connection.is_hot = false;
             let (received, stays_hot) = self.serve(edge, key, budget);
             in_bytes += received;
@@ -111,7 +121,9 @@ impl Engine {
     /// Reads from one connection and handles what came. Says how much that was, and whether
     /// there may be more.
     fn serve(&mut self, edge: &mut impl Edge, key: ConnKey, budget: usize) -> (usize, bool) {
-        let Some(connection) = self.connections.find_mut(key) else { return (0, false) };
+        let Some(connection) = self.connections.find_mut(key) else {
+            return (0, false);
+        };
         match connection.life {
             Life::Open => {}
             Life::Lingering { .. } => return (0, self.discard_input(edge, key)),
@@ -123,13 +135,18 @@ impl Engine {
         if connection.has_backlog {
             let input = mem::take(&mut connection.input);
             self.handle_input(edge, key, &input);
-            let Some(connection) = self.connections.find(key) else { return (0, false) };
-            if connection.has_backlog || !connection.is_open() {
-                return (0, connection.is_open() && connection.pause.is_none());
+            let Some(connection) = self.connections.find(key) else {
+                return (0, false);
+            };
+            let is_paused = connection.pause.is_some();
+            if connection.has_backlog || is_paused || !connection.is_open() {
+                return (0, connection.is_open() && !is_paused);
             }
         }
         let (received, asked) = self.receive(edge, key, budget);
-        let Some(connection) = self.connections.find_mut(key) else { return (0, false) };
+        let Some(connection) = self.connections.find_mut(key) else {
+            return (0, false);
+        };
         let is_open = connection.is_open();
         match received {
             Received::Bytes(n) => {
@@ -166,7 +183,9 @@ impl Engine {
 
     /// One read, and the handling of what it brought. Gives the result and the bytes asked for.
     fn receive(&mut self, edge: &mut impl Edge, key: ConnKey, budget: usize) -> (Received, usize) {
-        let Some(connection) = self.connections.find_mut(key) else { return (Received::Blocked, 0) };
+        let Some(connection) = self.connections.find_mut(key) else {
+            return (Received::Blocked, 0);
+        };
         let held = connection.input.len();
         if connection.input_needed > UNFINISHED_COPIED_MAX || held > UNFINISHED_COPIED_MAX {
             return self.receive_in_place(edge, key, budget);
@@ -184,19 +203,34 @@ impl Engine {
 
     /// A read into the connection's own buffer, which holds a large unfinished operation. It
     /// ends where the operation ends, and grows with what arrives, not with what was announced.
-    fn receive_in_place(&mut self, edge: &mut impl Edge, key: ConnKey, budget: usize) -> (Received, usize) {
-        let Some(connection) = self.connections.find_mut(key) else { return (Received::Blocked, 0) };
+    fn receive_in_place(
+        &mut self,
+        edge: &mut impl Edge,
+        key: ConnKey,
+        budget: usize,
+    ) -> (Received, usize) {
+        let Some(connection) = self.connections.find_mut(key) else {
+            return (Received::Blocked, 0);
+        };
         let mut input = mem::take(&mut connection.input);
         let held = input.len();
         let missing = connection.input_needed.saturating_sub(held);
-        let asked = if missing == 0 { budget } else { budget.min(missing) };
+        let asked = if missing == 0 {
+            budget
+        } else {
+            budget.min(missing)
+        };
         if input.capacity() < held + asked {
             // At most twice what has arrived, and no more than the operation needs.
             input.reserve_exact(asked.max(missing.min(held)));
         }
         input.resize(held + asked, 0);
         let received = edge.receive(key, &mut input[held..]);
-        let n = if let Received::Bytes(n) = received { n } else { 0 };
+        let n = if let Received::Bytes(n) = received {
+            n
+        } else {
+            0
+        };
         input.truncate(held + n);
         if n == 0 || !is_worth_a_look(input.len(), connection.input_needed) {
             connection.input = input;
@@ -208,7 +242,9 @@ impl Engine {
 
     /// Handles every whole operation at the start of `input` and keeps the rest with the connection.
     fn handle_input(&mut self, edge: &mut impl Edge, key: ConnKey, input: &[u8]) {
-        let Some(connection) = self.connections.find_mut(key) else { return };
+        let Some(connection) = self.connections.find_mut(key) else {
+            return;
+        };
         let mut needed = connection.input_needed;
         let mut has_backlog = false;
         let mut at = 0;
@@ -227,8 +263,8 @@ impl Engine {
                         } else {
                             self.handle_op(edge, key, &op)
                         };
-                        self.flush_large(edge);
-                        if flow == Flow::Closed {
+                        let may_have_ended = self.flush_large(edge);
+                        if flow == Flow::Closed || (may_have_ended && !self.is_open(key)) {
                             return;
                         }
                         if flow == Flow::Pause || self.turn_out_bytes >= TURN_OUT_BYTES {
@@ -240,7 +276,10 @@ impl Engine {
                         }
                     }
                     Ok(Parsed::More) => break,
-                    Ok(Parsed::Body { subject, needed: all }) => {
+                    Ok(Parsed::Body {
+                        subject,
+                        needed: all,
+                    }) => {
                         self.announce_body(key, subject);
                         needed = all;
                         break;
@@ -256,7 +295,9 @@ impl Engine {
                 }
             }
         }
-        let Some(connection) = self.connections.find_mut(key).filter(|c| c.is_open()) else { return };
+        let Some(connection) = self.connections.find_mut(key).filter(|c| c.is_open()) else {
+            return;
+        };
         connection.has_backlog = has_backlog;
         connection.input_needed = needed;
         if at < input.len() {
@@ -268,7 +309,9 @@ impl Engine {
     /// end of its body, the line is answered as if it had come alone, which it may have.
     #[cold]
     fn announce_wrong_body(&mut self, key: ConnKey, input: &[u8], limits: &ParseLimits) {
-        let Some(line_end) = input.iter().position(|&b| b == b'\n') else { return };
+        let Some(line_end) = input.iter().position(|&b| b == b'\n') else {
+            return;
+        };
         if let Ok(Parsed::Body { subject, .. }) = proto::parse(&input[..=line_end], limits) {
             self.announce_body(key, subject);
         }
@@ -287,7 +330,9 @@ impl Engine {
         /// A peer that sends more than this behind its own error gets its reset.
         const DISCARDED_BYTES_MAX: usize = 4 * 1024 * 1024;
         let received = edge.receive(key, &mut self.buffer[..READ_BYTES]);
-        let Some(connection) = self.connections.find_mut(key) else { return false };
+        let Some(connection) = self.connections.find_mut(key) else {
+            return false;
+        };
         match received {
             Received::Bytes(n) => {
                 connection.discarded_bytes += n;
@@ -309,12 +354,17 @@ impl Engine {
     }
 
     fn remove_some_subscriptions(&mut self, edge: &mut impl Edge) {
-        let Some(&key) = self.leaving.front() else { return };
+        let Some(&key) = self.leaving.front() else {
+            return;
+        };
         let Some(connection) = self.connections.find_mut(key) else {
             self.leaving.pop_front();
             return;
         };
-        if self.interest.remove_some(&mut connection.subs, REMOVALS_PER_TURN) {
+        if self
+            .interest
+            .remove_some(&mut connection.subs, REMOVALS_PER_TURN)
+        {
             self.leaving.pop_front();
             self.release_if_done(edge, key);
         }
@@ -322,7 +372,11 @@ impl Engine {
 
     pub(super) fn log_closed(&mut self, key: ConnKey) {
         if let Some(connection) = self.connections.find(key) {
-            self.log.add(Level::Debug, &connection.peer, format_args!("Client connection closed"));
+            self.log.add(
+                Level::Debug,
+                &connection.peer,
+                format_args!("Client connection closed"),
+            );
         }
     }
 }

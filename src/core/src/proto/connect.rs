@@ -56,9 +56,17 @@ impl Connect {
             ("lang", &self.lang),
             ("version", &self.version),
         ];
-        public.extend(flags.iter().filter_map(|(k, v)| Some(((*k).to_owned(), (*v)?.into()))));
+        public.extend(
+            flags
+                .iter()
+                .filter_map(|(k, v)| Some(((*k).to_owned(), (*v)?.into()))),
+        );
         public.extend(self.protocol.map(|n| ("protocol".to_owned(), n.into())));
-        public.extend(texts.iter().filter_map(|(k, v)| Some(((*k).to_owned(), v.as_deref()?.into()))));
+        public.extend(
+            texts
+                .iter()
+                .filter_map(|(k, v)| Some(((*k).to_owned(), v.as_deref()?.into()))),
+        );
         serde_json::Value::Object(public).to_string()
     }
 }
@@ -146,7 +154,10 @@ where
 }
 
 /// The same for text.
-fn set_text<'de, A: MapAccess<'de>>(field: &mut Option<String>, map: &mut A) -> Result<(), A::Error> {
+fn set_text<'de, A: MapAccess<'de>>(
+    field: &mut Option<String>,
+    map: &mut A,
+) -> Result<(), A::Error> {
     let mut text: Option<Text> = None;
     set(&mut text, map)?;
     if let Some(Text(text)) = text {
@@ -185,12 +196,27 @@ mod tests {
 
     #[test]
     fn half_a_surrogate_pair_is_replaced() {
-        let c = parse_connect(br#"{"name":"a\ud800b","\udfff":"\ud800","user":"\ud83d\ude00"}"#).unwrap();
+        let c = parse_connect(br#"{"name":"a\ud800b","\udfff":"\ud800","user":"\ud83d\ude00"}"#)
+            .unwrap();
         let name = c.name.unwrap();
-        assert!(name.starts_with('a') && name.ends_with('b') && name.contains('\u{fffd}'), "{name}");
+        assert!(
+            name.starts_with('a') && name.ends_with('b') && name.contains('\u{fffd}'),
+            "{name}"
+        );
         assert_eq!(c.user.as_deref(), Some("\u{1f600}"));
-        for bad in [&b"{\"name\":[97]}"[..], b"{\"name\":7}", b"{\"name\":{}}", b"{\"name\":\"\\ud8\"}", b"{\"name\":\"\t\"}", b"{\"\0\":1}"] {
-            assert!(parse_connect(bad).is_err(), "{}", String::from_utf8_lossy(bad));
+        for bad in [
+            &b"{\"name\":[97]}"[..],
+            b"{\"name\":7}",
+            b"{\"name\":{}}",
+            b"{\"name\":\"\\ud8\"}",
+            b"{\"name\":\"\t\"}",
+            b"{\"\0\":1}",
+        ] {
+            assert!(
+                parse_connect(bad).is_err(),
+                "{}",
+                String::from_utf8_lossy(bad)
+            );
         }
     }
 
@@ -232,7 +258,11 @@ mod tests {
             b"{\"user\":1}",
             b"{\"pass\":1}",
         ] {
-            assert!(parse_connect(bad).is_err(), "{}", String::from_utf8_lossy(bad));
+            assert!(
+                parse_connect(bad).is_err(),
+                "{}",
+                String::from_utf8_lossy(bad)
+            );
         }
     }
 

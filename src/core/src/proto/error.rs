@@ -118,9 +118,7 @@ impl ProtocolError {
             ProtocolError::InvalidClientProtocol => "Invalid Client Protocol",
             ProtocolError::MaxConnections => "Maximum Connections Exceeded",
             ProtocolError::StaleConnection => "Stale Connection",
-            ProtocolError::NoRespondersRequiresHeaders => {
-                "no responders requires headers support"
-            }
+            ProtocolError::NoRespondersRequiresHeaders => "no responders requires headers support",
         }
     }
 }
@@ -131,19 +129,32 @@ mod tests {
 
     #[test]
     fn texts() {
-        let unknown = ParseError::UnknownOperation { state: 0, at: 3, snippet: (*b"ZZ\r").into() };
+        let unknown = ParseError::UnknownOperation {
+            state: 0,
+            at: 3,
+            snippet: (*b"ZZ\r").into(),
+        };
         assert_eq!(
             unknown.to_string(),
             r#"Client parser ERROR, state=0, i=3: proto='"ZZ\r"...'"#
         );
         assert_eq!(unknown.wire_text(), Some("Unknown Protocol Operation"));
-        let args = ParseError::Arguments { what: "processPub Parse Error", args: (*b"a").into() };
+        let args = ParseError::Arguments {
+            what: "processPub Parse Error",
+            args: (*b"a").into(),
+        };
         assert_eq!(args.to_string(), "processPub Parse Error: 'a'");
         assert_eq!(args.wire_text(), None);
         let payload = ParseError::Payload { size: 20, max: 10 };
         assert_eq!(payload.to_string(), "Maximum Payload Exceeded: 20 vs 10");
         assert_eq!(payload.wire_text(), Some("Maximum Payload Violation"));
-        assert_eq!(ParseError::ControlLine.wire_text(), Some("maximum control line exceeded"));
-        assert_eq!(ParseError::ControlLine.to_string(), "Maximum Control Line Exceeded");
+        assert_eq!(
+            ParseError::ControlLine.wire_text(),
+            Some("maximum control line exceeded")
+        );
+        assert_eq!(
+            ParseError::ControlLine.to_string(),
+            "Maximum Control Line Exceeded"
+        );
     }
 }

@@ -47,16 +47,17 @@ pub(super) fn parse_general<'a>(
     let skips_blanks = match verb {
         Verb::Ping | Verb::Pong | Verb::Okay => false,
         Verb::Connect | Verb::Info => true,
-        Verb::Pub | Verb::Hpub | Verb::Sub | Verb::Unsub | Verb::Error => {
-            match buf.get(verb_len) {
-                None => return Ok(Parsed::More),
-                Some(b' ' | b'\t') => true,
-                Some(_) => return Err(wants_blank(buf, verb, verb_len)),
-            }
-        }
+        Verb::Pub | Verb::Hpub | Verb::Sub | Verb::Unsub | Verb::Error => match buf.get(verb_len) {
+            None => return Ok(Parsed::More),
+            Some(b' ' | b'\t') => true,
+            Some(_) => return Err(wants_blank(buf, verb, verb_len)),
+        },
     };
     let blanks = if skips_blanks {
-        buf[verb_len..].iter().take_while(|b| matches!(b, b' ' | b'\t')).count()
+        buf[verb_len..]
+            .iter()
+            .take_while(|b| matches!(b, b' ' | b'\t'))
+            .count()
     } else {
         0
     };
@@ -98,7 +99,11 @@ fn match_verb(buf: &[u8]) -> Result<Option<(Verb, usize)>, ParseError> {
     let mut best = 0;
     let mut state = 0;
     for (verb, name, states) in VERBS {
-        let matched = name.iter().zip(buf).take_while(|(n, b)| b.eq_ignore_ascii_case(n)).count();
+        let matched = name
+            .iter()
+            .zip(buf)
+            .take_while(|(n, b)| b.eq_ignore_ascii_case(n))
+            .count();
         if matched == name.len() {
             return Ok(Some((verb, matched)));
         }
@@ -142,7 +147,10 @@ fn take_argument<'a>(
     if bytes.len() > limits.control_line_bytes_max {
         return Err(ParseError::ControlLine);
     }
-    Ok(end.map(|end| Argument { bytes, line_len: end + 1 }))
+    Ok(end.map(|end| Argument {
+        bytes,
+        line_len: end + 1,
+    }))
 }
 
 /// Up to four arguments between blanks, and how many there are in all. A CR inside of a
@@ -150,7 +158,10 @@ fn take_argument<'a>(
 fn split_arguments(arg: &[u8]) -> ([&[u8]; 4], usize) {
     let mut args: [&[u8]; 4] = [&[]; 4];
     let mut count = 0;
-    for token in arg.split(|b| matches!(b, b' ' | b'\t' | b'\r')).filter(|t| !t.is_empty()) {
+    for token in arg
+        .split(|b| matches!(b, b' ' | b'\t' | b'\r'))
+        .filter(|t| !t.is_empty())
+    {
         if let Some(slot) = args.get_mut(count) {
             *slot = token;
         }
@@ -161,13 +172,24 @@ fn split_arguments(arg: &[u8]) -> ([&[u8]; 4], usize) {
 
 #[cold]
 fn bad_arguments(what: &'static str, arg: &[u8]) -> ParseError {
-    ParseError::Arguments { what, args: arg.into() }
+    ParseError::Arguments {
+        what,
+        args: arg.into(),
+    }
 }
 
 fn subscribe(arg: &[u8]) -> Result<Op<'_>, ParseError> {
     match split_arguments(arg) {
-        ([subject, sid, ..], 2) => Ok(Op::Subscribe { subject, queue: None, sid }),
-        ([subject, queue, sid, _], 3) => Ok(Op::Subscribe { subject, queue: Some(queue), sid }),
+        ([subject, sid, ..], 2) => Ok(Op::Subscribe {
+            subject,
+            queue: None,
+            sid,
+        }),
+        ([subject, queue, sid, _], 3) => Ok(Op::Subscribe {
+            subject,
+            queue: Some(queue),
+            sid,
+        }),
         _ => Err(bad_arguments("processSub Parse Error", arg)),
     }
 }
@@ -175,7 +197,10 @@ fn subscribe(arg: &[u8]) -> Result<Op<'_>, ParseError> {
 fn unsubscribe(arg: &[u8]) -> Result<Op<'_>, ParseError> {
     match split_arguments(arg) {
         ([sid, ..], 1) => Ok(Op::Unsubscribe { sid, max: 0 }),
-        ([sid, max, ..], 2) => Ok(Op::Unsubscribe { sid, max: parse_size(max).unwrap_or(0) }),
+        ([sid, max, ..], 2) => Ok(Op::Unsubscribe {
+            sid,
+            max: parse_size(max).unwrap_or(0),
+        }),
         _ => Err(bad_arguments("processUnsub Parse Error", arg)),
     }
 }
@@ -193,8 +218,7 @@ fn publish_line<'a>(
     let Some(size) = parse_size(size_text) else {
         return Err(bad_arguments("processPub Bad or Missing Size", arg));
     };
-    let canonical_len =
-        subject.len() + 1 + reply.map_or(0, |r| r.len() + 1) + size_text.len() + 2;
+    let canonical_len = subject.len() + 1 + reply.map_or(0, |r| r.len() + 1) + size_text.len() + 2;
     Ok(PublishLine {
         subject,
         reply,
@@ -218,13 +242,22 @@ fn header_publish_line<'a>(
         _ => return Err(bad_arguments("processHeaderPub Parse Error", arg)),
     };
     let Some(header_size) = parse_size(header_text) else {
-        return Err(bad_arguments("processHeaderPub Bad or Missing Header Size", arg));
+        return Err(bad_arguments(
+            "processHeaderPub Bad or Missing Header Size",
+            arg,
+        ));
     };
     let Some(size) = parse_size(size_text) else {
-        return Err(bad_arguments("processHeaderPub Bad or Missing Total Size", arg));
+        return Err(bad_arguments(
+            "processHeaderPub Bad or Missing Total Size",
+            arg,
+        ));
     };
     if header_size > size {
-        return Err(bad_arguments("processHeaderPub Header Size larger then TotalSize", arg));
+        return Err(bad_arguments(
+            "processHeaderPub Header Size larger then TotalSize",
+            arg,
+        ));
     }
     let canonical_len = subject.len()
         + 1
@@ -253,7 +286,9 @@ fn header_publish_line<'a>(
 fn is_canonical(line: &[u8], canonical_len: usize) -> bool {
     line.len() == canonical_len
         && line.ends_with(b"\r\n")
-        && !line[..line.len() - 2].iter().any(|b| matches!(b, b'\t' | b'\r'))
+        && !line[..line.len() - 2]
+            .iter()
+            .any(|b| matches!(b, b'\t' | b'\r'))
 }
 
 /// Decimal digits, saturating; `None` for anything else. A size that does not fit is over
@@ -263,6 +298,7 @@ fn parse_size(text: &[u8]) -> Option<u64> {
         return None;
     }
     text.iter().try_fold(0u64, |n, b| {
-        b.is_ascii_digit().then(|| n.saturating_mul(10).saturating_add(u64::from(b - b'0')))
+        b.is_ascii_digit()
+            .then(|| n.saturating_mul(10).saturating_add(u64::from(b - b'0')))
     })
 }

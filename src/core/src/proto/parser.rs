@@ -79,7 +79,10 @@ pub struct Repeat<'a> {
 /// `None` means that [`parse`] has to say what there is. It would say the same.
 #[inline]
 pub fn parse_repeat<'a>(buf: &'a [u8], subject: &[u8], limits: &ParseLimits) -> Option<Repeat<'a>> {
-    let rest = buf.strip_prefix(b"PUB ")?.strip_prefix(subject)?.strip_prefix(b" ")?;
+    let rest = buf
+        .strip_prefix(b"PUB ")?
+        .strip_prefix(subject)?
+        .strip_prefix(b" ")?;
     let (reply, size_at) = match rest.first()? {
         b'0'..=b'9' if is_size(rest) => (None, 0),
         _ => {
@@ -89,7 +92,11 @@ pub fn parse_repeat<'a>(buf: &'a [u8], subject: &[u8], limits: &ParseLimits) -> 
     };
     let mut size = 0;
     let mut at = size_at;
-    while let Some(digit) = rest.get(at).map(|b| b.wrapping_sub(b'0')).filter(|&d| d <= 9) {
+    while let Some(digit) = rest
+        .get(at)
+        .map(|b| b.wrapping_sub(b'0'))
+        .filter(|&d| d <= 9)
+    {
         size = size * 10 + usize::from(digit);
         at += 1;
         // Nine digits fit any usize; a longer size is for the general path.
@@ -150,7 +157,11 @@ fn parse_publish_canonical(rest: &[u8]) -> Option<PublishLine<'_>> {
             if rest[third_at + third_len] != b'\r' {
                 return None;
             }
-            (Some(&rest[second_at..second_at + second_len]), third_at, third_len)
+            (
+                Some(&rest[second_at..second_at + second_len]),
+                third_at,
+                third_len,
+            )
         }
         _ => return None,
     };
@@ -214,7 +225,10 @@ pub(super) fn finish_publish<'a>(
         return Err(ParseError::ControlLine);
     }
     if limits.payload_bytes_max >= 0 && header.size > limits.payload_bytes_max.unsigned_abs() {
-        return Err(ParseError::Payload { size: header.size, max: limits.payload_bytes_max });
+        return Err(ParseError::Payload {
+            size: header.size,
+            max: limits.payload_bytes_max,
+        });
     }
     let body_at = arg_at + header.body_at;
     let size = usize::try_from(header.size).unwrap_or(usize::MAX);
@@ -224,10 +238,17 @@ pub(super) fn finish_publish<'a>(
         if buf.len() + 1 == needed && buf[needed - 2] != b'\r' {
             return Err(unknown_operation(buf, 30, needed - 2));
         }
-        return Ok(Parsed::Body { subject: header.subject, needed });
+        return Ok(Parsed::Body {
+            subject: header.subject,
+            needed,
+        });
     }
     if buf[needed - 2] != b'\r' || buf[needed - 1] != b'\n' {
-        let at = if buf[needed - 2] == b'\r' { needed - 1 } else { needed - 2 };
+        let at = if buf[needed - 2] == b'\r' {
+            needed - 1
+        } else {
+            needed - 2
+        };
         return Err(unknown_operation(buf, 30, at));
     }
     let tail_at = arg_at + header.subject.len() + 1;
@@ -246,9 +267,17 @@ pub(super) fn finish_publish<'a>(
 /// bytes, and one less than there are if they are fewer.
 #[cold]
 pub(super) fn unknown_operation(buf: &[u8], state: u8, at: usize) -> ParseError {
-    let stop = if at + 32 > buf.len() { buf.len().saturating_sub(1) } else { at + 32 };
+    let stop = if at + 32 > buf.len() {
+        buf.len().saturating_sub(1)
+    } else {
+        at + 32
+    };
     let snippet = buf.get(at..stop.max(at)).unwrap_or_default();
-    ParseError::UnknownOperation { state, at, snippet: snippet.into() }
+    ParseError::UnknownOperation {
+        state,
+        at,
+        snippet: snippet.into(),
+    }
 }
 
 /// Where the line ends, within what the limit allows to look at.

@@ -48,7 +48,11 @@ impl fmt::Display for Printable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for chunk in self.0.utf8_chunks() {
             for c in chunk.valid().chars() {
-                if c.is_control() { write!(f, "{}", c.escape_default())? } else { f.write_char(c)? }
+                if c.is_control() {
+                    write!(f, "{}", c.escape_default())?
+                } else {
+                    f.write_char(c)?
+                }
             }
             for b in chunk.invalid() {
                 write!(f, "\\x{b:02x}")?;
@@ -65,7 +69,11 @@ fn is_unprintable(c: char) -> bool {
 
 fn write_unicode_escape(f: &mut fmt::Formatter<'_>, c: char) -> fmt::Result {
     let code = c as u32;
-    if code <= 0xffff { write!(f, "\\u{code:04x}") } else { write!(f, "\\U{code:08x}") }
+    if code <= 0xffff {
+        write!(f, "\\u{code:04x}")
+    } else {
+        write!(f, "\\U{code:08x}")
+    }
 }
 
 #[cfg(test)]

@@ -4,8 +4,11 @@ use proptest::prelude::*;
 
 use super::*;
 
-const LIMITS: ParseLimits =
-    ParseLimits { control_line_bytes_max: 64, payload_bytes_max: 100, headers: true };
+const LIMITS: ParseLimits = ParseLimits {
+    control_line_bytes_max: 64,
+    payload_bytes_max: 100,
+    headers: true,
+};
 
 /// An owned picture of what a stream of bytes parses to.
 fn transcript(input: &[u8], limits: &ParseLimits) -> Vec<String> {
@@ -65,9 +68,11 @@ impl From<&Op<'_>> for Owned {
                 parts.extend(p.headers.map(|h| h.size_text));
                 ("publish", parts)
             }
-            Op::Subscribe { subject, queue, sid } => {
-                ("subscribe", vec![subject, queue.unwrap_or(b"-"), sid])
-            }
+            Op::Subscribe {
+                subject,
+                queue,
+                sid,
+            } => ("subscribe", vec![subject, queue.unwrap_or(b"-"), sid]),
             Op::Unsubscribe { sid, max } => {
                 return Owned {
                     name: "unsubscribe",
@@ -81,7 +86,10 @@ impl From<&Op<'_>> for Owned {
             Op::Okay => ("okay", vec![]),
             Op::Error(text) => ("error", vec![text]),
         };
-        Owned { name, parts: parts.into_iter().map(<[u8]>::to_vec).collect() }
+        Owned {
+            name,
+            parts: parts.into_iter().map(<[u8]>::to_vec).collect(),
+        }
     }
 }
 
@@ -113,8 +121,13 @@ fn publish_forms() {
         (b"PUB\ta.b r 3\r\nxyz\r\n", true),
     ];
     for (input, canonical) in forms {
-        let Op::Publish(p) = one(input) else { panic!("no publish") };
-        assert_eq!((p.subject, p.reply, p.body), (&b"a.b"[..], Some(&b"r"[..]), &b"xyz"[..]));
+        let Op::Publish(p) = one(input) else {
+            panic!("no publish")
+        };
+        assert_eq!(
+            (p.subject, p.reply, p.body),
+            (&b"a.b"[..], Some(&b"r"[..]), &b"xyz"[..])
+        );
         assert_eq!(
             p.tail,
             canonical.then_some(&b"r 3\r\nxyz\r\n"[..]),
@@ -122,9 +135,16 @@ fn publish_forms() {
             String::from_utf8_lossy(input)
         );
     }
-    let Op::Publish(p) = one(b"PUB a 005\r\nhello\r\n") else { panic!("no publish") };
-    assert_eq!((p.size_text, p.tail), (&b"005"[..], Some(&b"005\r\nhello\r\n"[..])));
-    let Op::Publish(p) = one(b"HPUB a r 12 14\r\nNATS/1.0\r\n\r\nhi\r\n") else { panic!("no publish") };
+    let Op::Publish(p) = one(b"PUB a 005\r\nhello\r\n") else {
+        panic!("no publish")
+    };
+    assert_eq!(
+        (p.size_text, p.tail),
+        (&b"005"[..], Some(&b"005\r\nhello\r\n"[..]))
+    );
+    let Op::Publish(p) = one(b"HPUB a r 12 14\r\nNATS/1.0\r\n\r\nhi\r\n") else {
+        panic!("no publish")
+    };
     assert_eq!(p.headers.map(|h| h.len), Some(12));
     assert_eq!(p.tail, Some(&b"r 12 14\r\nNATS/1.0\r\n\r\nhi\r\n"[..]));
 }
@@ -133,16 +153,30 @@ fn publish_forms() {
 fn other_forms() {
     assert_eq!(
         one(b"SUB foo  1\r\n"),
-        Op::Subscribe { subject: b"foo", queue: None, sid: b"1" }
+        Op::Subscribe {
+            subject: b"foo",
+            queue: None,
+            sid: b"1"
+        }
     );
     assert_eq!(
         one(b"sub\tfoo q\t1 \n"),
-        Op::Subscribe { subject: b"foo", queue: Some(b"q"), sid: b"1" }
+        Op::Subscribe {
+            subject: b"foo",
+            queue: Some(b"q"),
+            sid: b"1"
+        }
     );
     assert_eq!(one(b"UNSUB 1 \r\n"), Op::Unsubscribe { sid: b"1", max: 0 });
     assert_eq!(one(b"UNSUB 1 7\r\n"), Op::Unsubscribe { sid: b"1", max: 7 });
-    assert_eq!(one(b"UNSUB 1 abc\r\n"), Op::Unsubscribe { sid: b"1", max: 0 });
-    assert_eq!(one(b"UNSUB 1 -1\r\n"), Op::Unsubscribe { sid: b"1", max: 0 });
+    assert_eq!(
+        one(b"UNSUB 1 abc\r\n"),
+        Op::Unsubscribe { sid: b"1", max: 0 }
+    );
+    assert_eq!(
+        one(b"UNSUB 1 -1\r\n"),
+        Op::Unsubscribe { sid: b"1", max: 0 }
+    );
     assert_eq!(one(b"PINGabc def\r\n"), Op::Ping);
     assert_eq!(one(b"pong\n"), Op::Pong);
     assert_eq!(one(b"+OK whatever\r\n"), Op::Okay);
@@ -155,8 +189,20 @@ fn other_forms() {
 #[test]
 fn errors_at_the_first_byte_that_proves_them() {
     for bad in [
-        &b"Z"[..], b"PUX", b"PUBS", b"PUB\r", b"SUB\n", b"UNSUB\r\n", b" ", b"\r\n", b"M", b"HX",
-        b"GET", b"-ERR\r", b"CONNECX", b"+OX",
+        &b"Z"[..],
+        b"PUX",
+        b"PUBS",
+        b"PUB\r",
+        b"SUB\n",
+        b"UNSUB\r\n",
+        b" ",
+        b"\r\n",
+        b"M",
+        b"HX",
+        b"GET",
+        b"-ERR\r",
+        b"CONNECX",
+        b"+OX",
     ] {
         let e = error(bad);
         assert_eq!(e.wire_text(), Some("Unknown Protocol Operation"), "{bad:?}");
@@ -165,21 +211,39 @@ fn errors_at_the_first_byte_that_proves_them() {
         error(b"FOO bar\r\n").to_string(),
         r#"Client parser ERROR, state=0, i=0: proto='"FOO bar\r"...'"#
     );
-    assert_eq!(error(b"ZZZ").to_string(), r#"Client parser ERROR, state=0, i=0: proto='"ZZ"...'"#);
+    assert_eq!(
+        error(b"ZZZ").to_string(),
+        r#"Client parser ERROR, state=0, i=0: proto='"ZZ"...'"#
+    );
     for (bad, what) in [
         (&b"PUB foo\r\n"[..], "processPub Parse Error: 'foo'"),
         (b"PUB a b c 1\r\n", "processPub Parse Error: 'a b c 1'"),
-        (b"PUB foo abc\r\n", "processPub Bad or Missing Size: 'foo abc'"),
-        (b"PUB foo -1\r\n", "processPub Bad or Missing Size: 'foo -1'"),
+        (
+            b"PUB foo abc\r\n",
+            "processPub Bad or Missing Size: 'foo abc'",
+        ),
+        (
+            b"PUB foo -1\r\n",
+            "processPub Bad or Missing Size: 'foo -1'",
+        ),
         (b"PUB \r\n", "processPub Parse Error: ''"),
         (b"SUB foo\r\n", "processSub Parse Error: 'foo'"),
         (b"SUB a b c d\r\n", "processSub Parse Error: 'a b c d'"),
         (b"UNSUB \r\n", "processUnsub Parse Error: ''"),
         (b"UNSUB a b c\r\n", "processUnsub Parse Error: 'a b c'"),
         (b"HPUB a 1\r\n", "processHeaderPub Parse Error: \"a 1\""),
-        (b"HPUB a x 1\r\n", "processHeaderPub Bad or Missing Header Size: \"a x 1\""),
-        (b"HPUB a 1 x\r\n", "processHeaderPub Bad or Missing Total Size: \"a 1 x\""),
-        (b"HPUB a 2 1\r\n", "processHeaderPub Header Size larger then TotalSize: \"a 2 1\""),
+        (
+            b"HPUB a x 1\r\n",
+            "processHeaderPub Bad or Missing Header Size: \"a x 1\"",
+        ),
+        (
+            b"HPUB a 1 x\r\n",
+            "processHeaderPub Bad or Missing Total Size: \"a 1 x\"",
+        ),
+        (
+            b"HPUB a 2 1\r\n",
+            "processHeaderPub Header Size larger then TotalSize: \"a 2 1\"",
+        ),
     ] {
         let e = error(bad);
         assert_eq!(e.to_string(), what);
@@ -191,35 +255,73 @@ fn errors_at_the_first_byte_that_proves_them() {
 fn payload_limit_and_terminator() {
     for over in ["101", "0000000101", "18446744073709551621", &"9".repeat(60)] {
         let line = format!("PUB a {over}\r\n");
-        let limits = ParseLimits { control_line_bytes_max: 100, ..LIMITS };
+        let limits = ParseLimits {
+            control_line_bytes_max: 100,
+            ..LIMITS
+        };
         let e = parse(line.as_bytes(), &limits).unwrap_err();
         assert_eq!(e.wire_text(), Some("Maximum Payload Violation"), "{over}");
     }
     assert_eq!(
         parse(b"PUB a 100\r\n", &LIMITS),
-        Ok(Parsed::Body { subject: b"a", needed: 113 })
+        Ok(Parsed::Body {
+            subject: b"a",
+            needed: 113
+        })
     );
-    let unlimited = ParseLimits { payload_bytes_max: -1, ..LIMITS };
+    let unlimited = ParseLimits {
+        payload_bytes_max: -1,
+        ..LIMITS
+    };
     let line = b"PUB a 18446744073709551621\r\n";
     assert!(matches!(parse(line, &unlimited), Ok(Parsed::Body { .. })));
-    for bad in [&b"PUB a 2\r\nhello\r\n"[..], b"PUB a 2\r\nhix", b"PUB a 2\r\nhi\rx", b"PUB a 2\r\nhi\n\n"] {
+    for bad in [
+        &b"PUB a 2\r\nhello\r\n"[..],
+        b"PUB a 2\r\nhix",
+        b"PUB a 2\r\nhi\rx",
+        b"PUB a 2\r\nhi\n\n",
+    ] {
         assert_eq!(error(bad).wire_text(), Some("Unknown Protocol Operation"));
     }
-    let no_headers = ParseLimits { headers: false, ..LIMITS };
-    assert_eq!(parse(b"HPUB a 0 0\r\n", &no_headers), Err(ParseError::HeadersNotSupported));
+    let no_headers = ParseLimits {
+        headers: false,
+        ..LIMITS
+    };
+    assert_eq!(
+        parse(b"HPUB a 0 0\r\n", &no_headers),
+        Err(ParseError::HeadersNotSupported)
+    );
 }
 
 #[test]
 fn control_line_limit_holds_however_reads_split() {
     let fits = |verb: &str, arg: usize| format!("{verb} {}\r\n", "a".repeat(arg));
-    assert!(matches!(error(fits("SUB", 64).as_bytes()), ParseError::Arguments { .. }));
+    assert!(matches!(
+        error(fits("SUB", 64).as_bytes()),
+        ParseError::Arguments { .. }
+    ));
     assert_eq!(error(fits("SUB", 65).as_bytes()), ParseError::ControlLine);
-    assert_eq!(error(fits("CONNECT", 65).as_bytes()), ParseError::ControlLine);
+    assert_eq!(
+        error(fits("CONNECT", 65).as_bytes()),
+        ParseError::ControlLine
+    );
     let endless = |verb: &str, byte: &str| format!("{verb}{}", byte.repeat(66));
-    assert_eq!(error(endless("SUB ", "a").as_bytes()), ParseError::ControlLine);
-    assert_eq!(error(endless("SUB", " ").as_bytes()), ParseError::ControlLine);
-    assert_eq!(error(endless("PING", "x").as_bytes()), ParseError::ControlLine);
-    assert_eq!(error(endless("CONNECT", " ").as_bytes()), ParseError::ControlLine);
+    assert_eq!(
+        error(endless("SUB ", "a").as_bytes()),
+        ParseError::ControlLine
+    );
+    assert_eq!(
+        error(endless("SUB", " ").as_bytes()),
+        ParseError::ControlLine
+    );
+    assert_eq!(
+        error(endless("PING", "x").as_bytes()),
+        ParseError::ControlLine
+    );
+    assert_eq!(
+        error(endless("CONNECT", " ").as_bytes()),
+        ParseError::ControlLine
+    );
     let line = format!("PUB {} 1\r\nx\r\n", "s".repeat(63));
     assert_eq!(error(line.as_bytes()), ParseError::ControlLine);
 }
@@ -302,13 +404,30 @@ proptest! {
 
 #[test]
 fn repeats() {
-    let repeat = |line: &'static [u8]| parse_repeat(line, b"a", &LIMITS).map(|r| (r.reply, r.body_len, r.len));
+    let repeat = |line: &'static [u8]| {
+        parse_repeat(line, b"a", &LIMITS).map(|r| (r.reply, r.body_len, r.len))
+    };
     assert_eq!(repeat(b"PUB a 2\r\nhi\r\nPUB"), Some((None, 2, 13)));
-    assert_eq!(repeat(b"PUB a 9r 002\r\nhi\r\n"), Some((Some(&b"9r"[..]), 2, 18)));
-    assert_eq!(repeat(b"PUB a 12 2\r\nhi\r\n"), Some((Some(&b"12"[..]), 2, 16)));
+    assert_eq!(
+        repeat(b"PUB a 9r 002\r\nhi\r\n"),
+        Some((Some(&b"9r"[..]), 2, 18))
+    );
+    assert_eq!(
+        repeat(b"PUB a 12 2\r\nhi\r\n"),
+        Some((Some(&b"12"[..]), 2, 16))
+    );
     for other in [
-        &b"PUB b 2\r\nhi\r\n"[..], b"PUB ab 2\r\nhi\r\n", b"PUB a 2\r\nhi\r", b"PUB a 2\r\nhix\n", b"PUB a 2\nhi\r\n",
-        b"PUB a 101\r\n", b"PUB a  2\r\nhi\r\n", b"PUB a r 2 \r\nhi\r\n", b"PUB a r\r\n", b"PUB a \r\n\r\n", b"",
+        &b"PUB b 2\r\nhi\r\n"[..],
+        b"PUB ab 2\r\nhi\r\n",
+        b"PUB a 2\r\nhi\r",
+        b"PUB a 2\r\nhix\n",
+        b"PUB a 2\nhi\r\n",
+        b"PUB a 101\r\n",
+        b"PUB a  2\r\nhi\r\n",
+        b"PUB a r 2 \r\nhi\r\n",
+        b"PUB a r\r\n",
+        b"PUB a \r\n\r\n",
+        b"",
     ] {
         assert_eq!(repeat(other), None, "{}", String::from_utf8_lossy(other));
     }

@@ -15,7 +15,13 @@ fn large_fan_out_is_spread_over_turns() {
     let (p, other) = (w.connect(), w.connect());
     // One read of the publisher: 16 bytes for each of a thousand, some thousand times.
     let messages = 64 * 1024 / 26;
-    w.put(p, (0..messages).map(|n| format!("PUB n 16\r\n{n:016}\r\n")).collect::<String>() + "PING\r\n");
+    w.put(
+        p,
+        (0..messages)
+            .map(|n| format!("PUB n 16\r\n{n:016}\r\n"))
+            .collect::<String>()
+            + "PING\r\n",
+    );
     let (mut turns, mut pongs) = (0, 0);
     let mut out_before = w.engine.stats().out_bytes;
     loop {
@@ -25,7 +31,11 @@ fn large_fan_out_is_spread_over_turns() {
         pongs += w.received(other).matches("PONG").count();
         assert!(pongs + 1 >= turns, "{pongs} answers in {turns} turns");
         let out = w.engine.stats().out_bytes;
-        assert!(out - out_before < 2 << 20, "{} bytes in a turn", out - out_before);
+        assert!(
+            out - out_before < 2 << 20,
+            "{} bytes in a turn",
+            out - out_before
+        );
         out_before = out;
         if next != Next::Again && w.received(p) == "PONG\r\n" {
             break;
@@ -33,7 +43,9 @@ fn large_fan_out_is_spread_over_turns() {
         assert!(turns < 1000);
     }
     assert!(turns > 20, "{turns} turns");
-    let want: String = (0..messages).map(|n| format!("MSG n 1 16\r\n{n:016}\r\n")).collect();
+    let want: String = (0..messages)
+        .map(|n| format!("MSG n 1 16\r\n{n:016}\r\n"))
+        .collect();
     for &key in &readers {
         assert!(w.received(key) == want);
     }

@@ -20,13 +20,27 @@ fn every_plain_subscription_gets_its_copy() {
     w.send(b, "SUB > b\r\n");
     w.send(c, "PUB foo.bar reply 005\r\nhello\r\n");
     let got = w.received(a);
-    assert!(got.contains("MSG foo.bar 1 reply 005\r\nhello\r\n"), "{got}");
-    assert!(got.contains("MSG foo.bar 2 reply 005\r\nhello\r\n"), "{got}");
+    assert!(
+        got.contains("MSG foo.bar 1 reply 005\r\nhello\r\n"),
+        "{got}"
+    );
+    assert!(
+        got.contains("MSG foo.bar 2 reply 005\r\nhello\r\n"),
+        "{got}"
+    );
     assert_eq!(got.matches("MSG").count(), 2);
     assert_eq!(w.received(b), "MSG foo.bar b reply 005\r\nhello\r\n");
     assert_eq!(w.received(c), "");
     let stats = w.engine.stats();
-    assert_eq!((stats.in_msgs, stats.in_bytes, stats.out_msgs, stats.out_bytes), (1, 5, 3, 15));
+    assert_eq!(
+        (
+            stats.in_msgs,
+            stats.in_bytes,
+            stats.out_msgs,
+            stats.out_bytes
+        ),
+        (1, 5, 3, 15)
+    );
 }
 
 #[test]
@@ -56,7 +70,12 @@ fn queue_group_passes_over_members_that_cannot_take_it() {
     assert!(of_b <= 3, "{of_b}");
     assert_eq!(count(&mut w, c), 50 - of_b);
     // Not one that has ended and whose subscriptions are still there.
-    w.send(c, (2..9000).map(|sid| format!("SUB many {sid}\r\n")).collect::<String>());
+    w.send(
+        c,
+        (2..9000)
+            .map(|sid| format!("SUB many {sid}\r\n"))
+            .collect::<String>(),
+    );
     w.send(b, "UNSUB 1\r\nSUB foo q 2\r\n");
     w.wire(c).is_broken = true;
     w.put(b, publish("foo", 20));
@@ -71,7 +90,9 @@ fn queue_group_passes_over_members_that_cannot_take_it() {
 fn queue_messages_with_a_limit_each_are_not_lost() {
     let mut w = World::new();
     let (a, p) = (w.connect(), w.connect());
-    let subs: String = (0..1000).map(|n| format!("SUB foo g{} {n}\r\nUNSUB {n} 1\r\n", n % 2)).collect();
+    let subs: String = (0..1000)
+        .map(|n| format!("SUB foo g{} {n}\r\nUNSUB {n} 1\r\n", n % 2))
+        .collect();
     w.send(a, subs);
     w.send(p, publish("foo", 1000));
     assert_eq!(count(&mut w, a), 1000);
@@ -100,7 +121,11 @@ fn unsubscribe_and_its_limit() {
         w.send(p, publish("foo", first));
         w.send(a, then);
         w.send(p, publish("foo", second));
-        assert_eq!(count(&mut w, a), come, "{before:?} {first} {then:?} {second}");
+        assert_eq!(
+            count(&mut w, a),
+            come,
+            "{before:?} {first} {then:?} {second}"
+        );
         w.send(a, "UNSUB 1\r\n");
         assert_eq!(w.engine.stats().interest.subscriptions, 0);
     }
@@ -111,12 +136,18 @@ fn subscription_goes_with_its_last_delivery() {
     let mut w = World::new();
     let (a, p) = (w.connect(), w.connect());
     w.send(a, "SUB foo 1\r\nUNSUB 1 2\r\n");
-    assert_eq!(w.logged("Deferring actual UNSUB(foo): 2 max, 0 received"), 1);
+    assert_eq!(
+        w.logged("Deferring actual UNSUB(foo): 2 max, 0 received"),
+        1
+    );
     w.send(p, publish("foo", 1));
     assert_eq!(w.engine.stats().interest.subscriptions, 1);
     w.send(p, publish("foo", 1));
     assert_eq!(w.engine.stats().interest.subscriptions, 0);
-    assert_eq!(w.logged("cid:2 - Auto-unsubscribe limit of 2 reached for sid '1'"), 1);
+    assert_eq!(
+        w.logged("cid:2 - Auto-unsubscribe limit of 2 reached for sid '1'"),
+        1
+    );
     // The sid is free, and counts from nothing.
     w.send(a, "SUB foo 1\r\nUNSUB 1 2\r\n");
     w.send(p, publish("foo", 3));
@@ -129,7 +160,10 @@ fn nobody_there_is_said_once_and_counts_nowhere() {
     let a = w.connect_with("\"headers\":true,\"no_responders\":true,\"verbose\":true");
     let plain = w.connect();
     w.received(a);
-    w.send(a, "SUB r.* 1\r\nSUB r.* 2\r\nUNSUB 1 1\r\nUNSUB 2 1\r\nSUB r.* q 3\r\n");
+    w.send(
+        a,
+        "SUB r.* 1\r\nSUB r.* 2\r\nUNSUB 1 1\r\nUNSUB 2 1\r\nSUB r.* q 3\r\n",
+    );
     w.received(a);
     for round in 0..3 {
         w.send(a, "PUB nobody r.x 2\r\nhi\r\n");
@@ -157,7 +191,10 @@ fn nobody_there_is_said_once_and_counts_nowhere() {
 fn own_subscription_without_echo_is_nobody() {
     let mut w = World::new();
     let a = w.connect_with("\"headers\":true,\"no_responders\":true,\"echo\":false");
-    w.send(a, "SUB r 1\r\nSUB service 2\r\nSUB service q 3\r\nPUB service r 0\r\n\r\n");
+    w.send(
+        a,
+        "SUB r 1\r\nSUB service 2\r\nSUB service q 3\r\nPUB service r 0\r\n\r\n",
+    );
     assert_eq!(w.received(a), "HMSG r 1 16 16\r\nNATS/1.0 503\r\n\r\n\r\n");
 }
 
@@ -180,14 +217,29 @@ fn header_block_goes_to_those_that_take_it() {
             "HMSG a 1 012 0012\r\nNATS/1.0\r\n\r\n\r\n",
             "MSG a 1 0\r\n\r\n",
         ),
-        ("HPUB a 0 02\r\nhi\r\n", "MSG a 1 02\r\nhi\r\n", "MSG a 1 02\r\nhi\r\n"),
-        ("PUB a 2\r\nhi\r\n", "MSG a 1 2\r\nhi\r\n", "MSG a 1 2\r\nhi\r\n"),
+        (
+            "HPUB a 0 02\r\nhi\r\n",
+            "MSG a 1 02\r\nhi\r\n",
+            "MSG a 1 02\r\nhi\r\n",
+        ),
+        (
+            "PUB a 2\r\nhi\r\n",
+            "MSG a 1 2\r\nhi\r\n",
+            "MSG a 1 2\r\nhi\r\n",
+        ),
     ] {
         w.send(h, sent);
-        assert_eq!((w.received(h).as_str(), w.received(plain).as_str()), (with, without), "{sent}");
+        assert_eq!(
+            (w.received(h).as_str(), w.received(plain).as_str()),
+            (with, without),
+            "{sent}"
+        );
     }
     let stats = w.engine.stats();
-    assert_eq!((stats.in_bytes, stats.out_bytes), (14 + 12 + 2 + 2, 14 + 2 + 12 + 2 + 2 + 2 + 2));
+    assert_eq!(
+        (stats.in_bytes, stats.out_bytes),
+        (14 + 12 + 2 + 2, 14 + 2 + 12 + 2 + 2 + 2 + 2)
+    );
 }
 
 /// However a line is written, its receivers get the same bytes.
@@ -201,12 +253,27 @@ fn canonical_and_other_lines_are_delivered_alike() {
     for (canonical, others) in [
         (
             "PUB a.b 2\r\nhi\r\n",
-            &["pub a.b 2\r\nhi\r\n", "PUB  a.b\t2 \r\nhi\r\n", "PuB a.b   2\nhi\r\n", "HPUB a.b 0 2\r\nhi\r\n"][..],
+            &[
+                "pub a.b 2\r\nhi\r\n",
+                "PUB  a.b\t2 \r\nhi\r\n",
+                "PuB a.b   2\nhi\r\n",
+                "HPUB a.b 0 2\r\nhi\r\n",
+            ][..],
         ),
-        ("PUB a.b r 2\r\nhi\r\n", &["PUB a.b  r 2\r\nhi\r\n", "PUB a.b r\t2\r\nhi\r\n", "pub\ta.b\tr\t2\t\nhi\r\n"]),
+        (
+            "PUB a.b r 2\r\nhi\r\n",
+            &[
+                "PUB a.b  r 2\r\nhi\r\n",
+                "PUB a.b r\t2\r\nhi\r\n",
+                "pub\ta.b\tr\t2\t\nhi\r\n",
+            ],
+        ),
         (
             "HPUB a.b r 12 14\r\nNATS/1.0\r\n\r\nhi\r\n",
-            &["hpub a.b r  12 14\r\nNATS/1.0\r\n\r\nhi\r\n", "HPUB\ta.b r 12 14 \nNATS/1.0\r\n\r\nhi\r\n"],
+            &[
+                "hpub a.b r  12 14\r\nNATS/1.0\r\n\r\nhi\r\n",
+                "HPUB\ta.b r 12 14 \nNATS/1.0\r\n\r\nhi\r\n",
+            ],
         ),
     ] {
         let mut got = |line: &str| {
@@ -214,7 +281,10 @@ fn canonical_and_other_lines_are_delivered_alike() {
             (w.received(h), w.received(plain))
         };
         let want = got(canonical);
-        assert!(want.0.contains("MSG a.b 1 ") && want.1.starts_with("MSG a.b 1 "), "{want:?}");
+        assert!(
+            want.0.contains("MSG a.b 1 ") && want.1.starts_with("MSG a.b 1 "),
+            "{want:?}"
+        );
         for line in others {
             assert_eq!(got(line), want, "{line:?}");
         }

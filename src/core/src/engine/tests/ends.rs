@@ -17,15 +17,32 @@ fn offended(w: &mut World) -> ConnKey {
 fn error_is_said_before_the_end() {
     let mut w = World::new();
     let a = offended(&mut w);
-    assert_eq!(w.received(a), "PONG\r\n-ERR 'Unknown Protocol Operation'\r\n");
+    assert_eq!(
+        w.received(a),
+        "PONG\r\n-ERR 'Unknown Protocol Operation'\r\n"
+    );
     assert_eq!(w.ended(a), Some(CloseReason::ProtocolViolation));
     assert!(w.wire(a).is_sending_finished && !w.wire(a).is_cut);
-    assert_eq!(w.logged("cid:1 - Client parser ERROR, state=0, i=17: proto='\"NONSENSE\\r\\nPING\\r\"...'"), 1);
+    assert_eq!(
+        w.logged(
+            "cid:1 - Client parser ERROR, state=0, i=17: proto='\"NONSENSE\\r\\nPING\\r\"...'"
+        ),
+        1
+    );
     // It is gone for all others.
     let b = w.connect();
     w.send(b, "PUB foo 0\r\n\r\nPING\r\n");
-    assert_eq!((w.received(a).as_str(), w.received(b).as_str()), ("", "PONG\r\n"));
-    assert_eq!((w.engine.stats().connections, w.engine.stats().interest.subscriptions), (1, 0));
+    assert_eq!(
+        (w.received(a).as_str(), w.received(b).as_str()),
+        ("", "PONG\r\n")
+    );
+    assert_eq!(
+        (
+            w.engine.stats().connections,
+            w.engine.stats().interest.subscriptions
+        ),
+        (1, 0)
+    );
     // What it still sends is thrown away until it has read its error and closes.
     w.send(a, "PUB foo 100000\r\n");
     w.send(a, vec![b'x'; 300_000]);
@@ -79,7 +96,10 @@ fn refused_connection_is_told_so() {
     let mut w = World::new();
     let a = w.open_with(true);
     let got = w.received(a);
-    assert!(got.starts_with("INFO {") && got.ends_with("} \r\n-ERR 'Maximum Connections Exceeded'\r\n"), "{got}");
+    assert!(
+        got.starts_with("INFO {") && got.ends_with("} \r\n-ERR 'Maximum Connections Exceeded'\r\n"),
+        "{got}"
+    );
     assert_eq!(w.ended(a), Some(CloseReason::MaxConnectionsExceeded));
     assert!(w.wire(a).is_sending_finished);
     let stats = w.engine.stats();
@@ -93,7 +113,12 @@ fn refused_connection_is_told_so() {
 fn subscriptions_of_an_ended_connection_go_a_few_per_turn() {
     let mut w = World::new();
     let (a, b) = (w.connect(), w.connect());
-    w.send(a, (0..10_000).map(|n| format!("SUB foo.{n} {n}\r\n")).collect::<String>());
+    w.send(
+        a,
+        (0..10_000)
+            .map(|n| format!("SUB foo.{n} {n}\r\n"))
+            .collect::<String>(),
+    );
     w.wire(a).is_finished = true;
     let mut left = vec![10_000];
     while *left.last().unwrap() > 0 {
@@ -103,7 +128,11 @@ fn subscriptions_of_an_ended_connection_go_a_few_per_turn() {
         let n = w.engine.stats().interest.subscriptions;
         assert!(left.last().unwrap() - n <= 2048, "{n} are left of {left:?}");
         left.push(n);
-        assert_eq!(w.wire(a).is_released, n == 0, "the key is kept until all are gone");
+        assert_eq!(
+            w.wire(a).is_released,
+            n == 0,
+            "the key is kept until all are gone"
+        );
     }
     assert!(left.len() > 4);
     w.settle();
@@ -120,7 +149,10 @@ fn key_can_be_used_again() {
     for round in 0..20 {
         let a = w.connect();
         keys.push(a);
-        w.send(a, "SUB foo q 1\r\nSUB foo 2\r\nUNSUB 2 9\r\nPUB big 10\r\nhalf");
+        w.send(
+            a,
+            "SUB foo q 1\r\nSUB foo 2\r\nUNSUB 2 9\r\nPUB big 10\r\nhalf",
+        );
         w.send(p, "PUB foo 0\r\n\r\n");
         assert_eq!(w.received(a).matches("MSG foo").count(), 2, "round {round}");
         match round % 3 {
@@ -160,14 +192,20 @@ fn connections_that_come_and_go_leave_no_looks_behind() {
 
 #[test]
 fn closed_ring_keeps_the_last_ones() {
-    let mut w = World::from(Setup { closed_max: 3, ..setup(Limits::default()) });
+    let mut w = World::from(Setup {
+        closed_max: 3,
+        ..setup(Limits::default())
+    });
     for n in 0..5 {
         let a = w.connect_with(&format!("\"name\":\"client {n}\""));
         w.send(a, "SUB foo 1\r\n");
         w.finish(a);
     }
     assert_eq!(w.engine.stats().closed, 3);
-    let mut none = World::from(Setup { closed_max: 0, ..setup(Limits::default()) });
+    let mut none = World::from(Setup {
+        closed_max: 0,
+        ..setup(Limits::default())
+    });
     let a = none.connect();
     none.finish(a);
     assert_eq!(none.engine.stats().closed, 0);
@@ -178,12 +216,26 @@ fn closed_ring_keeps_the_last_ones() {
 fn closed_ring_keeps_few_subjects() {
     let mut w = World::new();
     let a = w.connect();
-    w.send(a, (0..20_000).map(|n| format!("SUB a {n}\r\n")).collect::<String>());
+    w.send(
+        a,
+        (0..20_000)
+            .map(|n| format!("SUB a {n}\r\n"))
+            .collect::<String>(),
+    );
     w.finish(a);
-    let query = crate::engine::snapshot::ConnQuery { closed: true, subjects: true, limit: 10, ..Default::default() };
+    let query = crate::engine::snapshot::ConnQuery {
+        closed: true,
+        subjects: true,
+        limit: 10,
+        ..Default::default()
+    };
     let page = w.engine.connections_page(&query);
     assert_eq!((page.items.len(), page.items[0].subscriptions), (1, 20_000));
-    let bytes: usize = page.items[0].subjects.iter().map(|s| s.len() + size_of_val(s)).sum();
+    let bytes: usize = page.items[0]
+        .subjects
+        .iter()
+        .map(|s| s.len() + size_of_val(s))
+        .sum();
     assert!(bytes <= 16 * 1024, "{bytes} bytes of subjects");
     assert!(page.items[0].subjects.len() > 100);
 }

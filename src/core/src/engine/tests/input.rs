@@ -17,7 +17,11 @@ fn every_split_gives_the_same_answers() {
         (w.received(a), w.ended(a))
     };
     let whole = say(script.len());
-    assert!(whole.0.ends_with("MSG foo.* 2 2\r\n\r\n\r\nPONG\r\n"), "{}", whole.0);
+    assert!(
+        whole.0.ends_with("MSG foo.* 2 2\r\n\r\n\r\nPONG\r\n"),
+        "{}",
+        whole.0
+    );
     for size in 1..40 {
         assert_eq!(say(size), whole, "in pieces of {size}");
     }
@@ -25,7 +29,10 @@ fn every_split_gives_the_same_answers() {
 
 #[test]
 fn large_payload_in_pieces_takes_memory_as_it_comes() {
-    let limits = Limits { payload_bytes_max: 64 << 20, ..Limits::default() };
+    let limits = Limits {
+        payload_bytes_max: 64 << 20,
+        ..Limits::default()
+    };
     for piece in [1000, 64 * KIB, 65 * KIB + 1, 256 * KIB, 1 << 20] {
         let mut w = World::with(limits.clone());
         let (a, b) = (w.connect(), w.connect());
@@ -50,14 +57,21 @@ fn large_payload_in_pieces_takes_memory_as_it_comes() {
         assert_eq!(w.received(a), "PONG\r\n");
         w.send(a, "x\r\n");
         assert_eq!(w.received(b), "MSG big 1 1\r\nx\r\n");
-        assert_eq!(w.connection(a).input.capacity(), 0, "an idle connection holds nothing");
+        assert_eq!(
+            w.connection(a).input.capacity(),
+            0,
+            "an idle connection holds nothing"
+        );
     }
 }
 
 /// What is announced costs nothing before it comes.
 #[test]
 fn announced_bytes_take_no_memory() {
-    let mut w = World::with(Limits { payload_bytes_max: -1, ..Limits::default() });
+    let mut w = World::with(Limits {
+        payload_bytes_max: -1,
+        ..Limits::default()
+    });
     let a = w.connect();
     w.send(a, "PUB big 18446744073709551621\r\nx");
     assert!(w.connection(a).input.capacity() <= 256 * KIB + 100);
@@ -73,9 +87,13 @@ fn many_reads_of_one_turn_keep_their_order() {
     let (a, b) = (w.connect(), w.connect());
     w.wire(a).read_bytes_max = 777;
     w.send(b, "SUB n 1\r\n");
-    let lines: String = (0..20_000).map(|n| format!("PUB n 5\r\n{n:05}\r\n")).collect();
+    let lines: String = (0..20_000)
+        .map(|n| format!("PUB n 5\r\n{n:05}\r\n"))
+        .collect();
     w.send(a, lines);
-    let want: String = (0..20_000).map(|n| format!("MSG n 1 5\r\n{n:05}\r\n")).collect();
+    let want: String = (0..20_000)
+        .map(|n| format!("MSG n 1 5\r\n{n:05}\r\n"))
+        .collect();
     assert!(w.received(b) == want);
 }
 
@@ -83,7 +101,10 @@ fn many_reads_of_one_turn_keep_their_order() {
 fn half_closed_client_is_answered() {
     let mut w = World::new();
     let a = w.connect();
-    w.put(a, "SUB foo 1\r\nPUB foo 2\r\nhi\r\nPING\r\nPUB foo 9\r\nhalf");
+    w.put(
+        a,
+        "SUB foo 1\r\nPUB foo 2\r\nhi\r\nPING\r\nPUB foo 9\r\nhalf",
+    );
     w.finish(a);
     assert_eq!(w.received(a), "MSG foo 1 2\r\nhi\r\nPONG\r\n");
     assert_eq!(w.ended(a), Some(CloseReason::ClientClosed));

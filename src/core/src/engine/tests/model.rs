@@ -28,9 +28,21 @@ const STATUS: [bool; CLIENTS] = [false, false, true, true];
 
 #[derive(Clone, Debug)]
 enum Op {
-    Sub { subject: String, queue: Option<&'static str>, sid: u8 },
-    Unsub { sid: u8, max: Option<u8> },
-    Publish { subject: String, reply: Option<String>, headers: bool, size: usize },
+    Sub {
+        subject: String,
+        queue: Option<&'static str>,
+        sid: u8,
+    },
+    Unsub {
+        sid: u8,
+        max: Option<u8>,
+    },
+    Publish {
+        subject: String,
+        reply: Option<String>,
+        headers: bool,
+        size: usize,
+    },
     Ping,
 }
 
@@ -47,8 +59,11 @@ enum Step {
 }
 
 fn subjects() -> impl Strategy<Value = String> {
-    vec(prop_oneof![4 => Just("a"), 3 => Just("b"), 1 => Just("*"), 1 => Just(">")], 1..4)
-        .prop_map(|tokens| tokens.join("."))
+    vec(
+        prop_oneof![4 => Just("a"), 3 => Just("b"), 1 => Just("*"), 1 => Just(">")],
+        1..4,
+    )
+    .prop_map(|tokens| tokens.join("."))
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -94,7 +109,11 @@ enum Expected {
     /// One of these.
     OneOf(Vec<Vec<u8>>),
     /// The copies of one message in any order: `always` all of them, of `maybe` as chosen in groups.
-    Copies { message: usize, always: Vec<Vec<u8>>, maybe: Vec<(&'static str, Vec<u8>)> },
+    Copies {
+        message: usize,
+        always: Vec<Vec<u8>>,
+        maybe: Vec<(&'static str, Vec<u8>)>,
+    },
 }
 
 #[derive(Default)]
@@ -121,12 +140,27 @@ impl Model {
     fn apply(&mut self, client: usize, op: &Op, body: &[u8]) {
         match op {
             Op::Ping => self.say(client, "PONG\r\n"),
-            Op::Sub { subject, queue, sid } => {
-                if self.subs.iter().any(|s| s.client == client && s.sid == *sid) {
+            Op::Sub {
+                subject,
+                queue,
+                sid,
+            } => {
+                if self
+                    .subs
+                    .iter()
+                    .any(|s| s.client == client && s.sid == *sid)
+                {
                     self.okay(client);
                 } else if subject::is_valid_subscription(subject.as_bytes()) {
                     let (subject, queue) = (subject.clone(), *queue);
-                    self.subs.push(Sub { client, sid: *sid, subject, queue, delivered: 0, max: 0 });
+                    self.subs.push(Sub {
+                        client,
+                        sid: *sid,
+                        subject,
+                        queue,
+                        delivered: 0,
+                        max: 0,
+                    });
                     self.okay(client);
                 } else {
                     self.say(client, "-ERR 'Invalid Subject'\r\n");
@@ -143,14 +177,32 @@ impl Model {
                 });
                 self.okay(client);
             }
-            Op::Publish { subject, reply, headers, .. } => {
+            Op::Publish {
+                subject,
+                reply,
+                headers,
+                ..
+            } => {
                 self.okay(client);
-                self.publish(client, subject, reply.as_deref(), *headers && HEADERS[client], body);
+                self.publish(
+                    client,
+                    subject,
+                    reply.as_deref(),
+                    *headers && HEADERS[client],
+                    body,
+                );
             }
         }
     }
 
-    fn publish(&mut self, client: usize, subject: &str, reply: Option<&str>, headers: bool, body: &[u8]) {
+    fn publish(
+        &mut self,
+        client: usize,
+        subject: &str,
+        reply: Option<&str>,
+        headers: bool,
+        body: &[u8],
+    ) {
         let message = self.messages;
         self.messages += 1;
         let line_to = |receiver: usize, sid: u8| {
@@ -162,11 +214,16 @@ impl Model {
                 (false, _) => format!("MSG {subject} {sid} {reply}{}\r\n", body.len()),
             }
             .into_bytes();
-            line.extend_from_slice(if headers && !HEADERS[receiver] { &body[12..] } else { body });
+            line.extend_from_slice(if headers && !HEADERS[receiver] {
+                &body[12..]
+            } else {
+                body
+            });
             line.extend_from_slice(b"\r\n");
             line
         };
-        let mut copies: [(Vec<Vec<u8>>, Vec<(&'static str, Vec<u8>)>); CLIENTS] = Default::default();
+        let mut copies: [(Vec<Vec<u8>>, Vec<(&'static str, Vec<u8>)>); CLIENTS] =
+            Default::default();
         let mut is_answered = false;
         for sub in &mut self.subs {
             let is_echo = sub.client == client && !ECHO[client];
@@ -186,18 +243,28 @@ impl Model {
         self.subs.retain(|s| s.max == 0 || s.delivered < s.max);
         for (receiver, (always, maybe)) in copies.into_iter().enumerate() {
             if !always.is_empty() || !maybe.is_empty() {
-                self.expected[receiver].push(Expected::Copies { message, always, maybe });
+                self.expected[receiver].push(Expected::Copies {
+                    message,
+                    always,
+                    maybe,
+                });
             }
         }
-        let Some(reply) = reply.filter(|_| !is_answered && STATUS[client]) else { return };
+        let Some(reply) = reply.filter(|_| !is_answered && STATUS[client]) else {
+            return;
+        };
         let listens = |s: &&Sub| {
-            s.client == client && s.queue.is_none() && subject::matches(s.subject.as_bytes(), reply.as_bytes())
+            s.client == client
+                && s.queue.is_none()
+                && subject::matches(s.subject.as_bytes(), reply.as_bytes())
         };
         let lines: Vec<Vec<u8>> = self
             .subs
             .iter()
             .filter(listens)
-            .map(|s| format!("HMSG {reply} {} 16 16\r\nNATS/1.0 503\r\n\r\n\r\n", s.sid).into_bytes())
+            .map(|s| {
+                format!("HMSG {reply} {} 16 16\r\nNATS/1.0 503\r\n\r\n\r\n", s.sid).into_bytes()
+            })
             .collect();
         if !lines.is_empty() {
             self.expected[client].push(Expected::OneOf(lines));
@@ -213,7 +280,9 @@ impl Model {
         };
         let wrong = |got: &[u8], what: &dyn std::fmt::Debug| {
             let got = got[..got.len().min(100)].escape_ascii();
-            Err(format!("client {client} got {got} and should have {what:?}"))
+            Err(format!(
+                "client {client} got {got} and should have {what:?}"
+            ))
         };
         for expected in &self.expected[client] {
             match expected {
@@ -227,12 +296,18 @@ impl Model {
                         return wrong(got, expected);
                     }
                 }
-                Expected::Copies { message, always, maybe } => {
+                Expected::Copies {
+                    message,
+                    always,
+                    maybe,
+                } => {
                     let (mut always, mut maybe) = (always.clone(), maybe.clone());
                     loop {
                         if let Some(at) = always.iter().position(|line| take(&mut got, line)) {
                             always.swap_remove(at);
-                        } else if let Some(at) = maybe.iter().position(|(_, line)| take(&mut got, line)) {
+                        } else if let Some(at) =
+                            maybe.iter().position(|(_, line)| take(&mut got, line))
+                        {
                             let (queue, _) = maybe.swap_remove(at);
                             *self.groups.entry((*message, queue)).or_default() += 1;
                         } else {
@@ -245,7 +320,11 @@ impl Model {
                 }
             }
         }
-        if got.is_empty() { Ok(()) } else { wrong(got, &"nothing more") }
+        if got.is_empty() {
+            Ok(())
+        } else {
+            wrong(got, &"nothing more")
+        }
     }
 }
 
@@ -262,15 +341,34 @@ struct Underway {
 fn encode(client: usize, op: &Op, message: usize) -> (Vec<u8>, Vec<u8>) {
     match op {
         Op::Ping => (b"PING\r\n".to_vec(), Vec::new()),
-        Op::Sub { subject, queue, sid } => {
+        Op::Sub {
+            subject,
+            queue,
+            sid,
+        } => {
             let queue = queue.map(|q| format!("{q} ")).unwrap_or_default();
-            (format!("SUB {subject} {queue}{sid}\r\n").into_bytes(), Vec::new())
+            (
+                format!("SUB {subject} {queue}{sid}\r\n").into_bytes(),
+                Vec::new(),
+            )
         }
-        Op::Unsub { sid, max: Some(max) } => (format!("UNSUB {sid} {max}\r\n").into_bytes(), Vec::new()),
+        Op::Unsub {
+            sid,
+            max: Some(max),
+        } => (format!("UNSUB {sid} {max}\r\n").into_bytes(), Vec::new()),
         Op::Unsub { sid, max: None } => (format!("UNSUB {sid}\r\n").into_bytes(), Vec::new()),
-        Op::Publish { subject, reply, headers, size } => {
+        Op::Publish {
+            subject,
+            reply,
+            headers,
+            size,
+        } => {
             let headers = *headers && HEADERS[client];
-            let mut body = if headers { b"NATS/1.0\r\n\r\n".to_vec() } else { Vec::new() };
+            let mut body = if headers {
+                b"NATS/1.0\r\n\r\n".to_vec()
+            } else {
+                Vec::new()
+            };
             // No two messages are alike.
             body.extend(format!("{message}:{}", "x".repeat(*size)).bytes());
             let reply = reply.as_ref().map(|r| format!("{r} ")).unwrap_or_default();
@@ -293,7 +391,10 @@ fn play(steps: &[Step], whole: bool) -> Result<[Vec<u8>; CLIENTS], String> {
     let mut model = Model::default();
     let mut underway: [VecDeque<Underway>; CLIENTS] = Default::default();
     let mut got: [Vec<u8>; CLIENTS] = Default::default();
-    let keys: Vec<ConnKey> = CONNECTS.iter().map(|members| w.connect_with(members)).collect();
+    let keys: Vec<ConnKey> = CONNECTS
+        .iter()
+        .map(|members| w.connect_with(members))
+        .collect();
     let mut said = 0;
     if !whole {
         keys.iter().for_each(|&key| w.set_room(key, 0));
@@ -303,13 +404,23 @@ fn play(steps: &[Step], whole: bool) -> Result<[Vec<u8>; CLIENTS], String> {
             got.extend(w.received_bytes(key));
         }
     };
-    let end = (0..CLIENTS).flat_map(|client| [Step::Arrive(client, usize::MAX), Step::Accept(client, usize::MAX)]);
+    let end = (0..CLIENTS).flat_map(|client| {
+        [
+            Step::Arrive(client, usize::MAX),
+            Step::Accept(client, usize::MAX),
+        ]
+    });
     for step in steps.iter().cloned().chain(end) {
         match step {
             Step::Say(client, op) => {
                 let (bytes, body) = encode(client, &op, said);
                 said += 1;
-                underway[client].push_back(Underway { op, body, bytes, arrived: 0 });
+                underway[client].push_back(Underway {
+                    op,
+                    body,
+                    bytes,
+                    arrived: 0,
+                });
             }
             Step::Arrive(client, mut n) if !model.finished[client] => {
                 let mut arriving = Vec::new();
@@ -345,11 +456,16 @@ fn play(steps: &[Step], whole: bool) -> Result<[Vec<u8>; CLIENTS], String> {
         model.check(client, &got[client])?;
     }
     if let Some(((message, queue), n)) = model.groups.iter().find(|(_, n)| **n != 1) {
-        return Err(format!("message {message} was given to {n} members of {queue}"));
+        return Err(format!(
+            "message {message} was given to {n} members of {queue}"
+        ));
     }
     let left = w.engine.stats().interest.subscriptions as usize;
     if left != model.subs.len() {
-        return Err(format!("{left} subscriptions are left instead of {}", model.subs.len()));
+        return Err(format!(
+            "{left} subscriptions are left instead of {}",
+            model.subs.len()
+        ));
     }
     Ok(got)
 }

@@ -16,7 +16,10 @@ fn info_comes_first_and_then_the_defaults_hold() {
     );
     // Verbose and pedantic without CONNECT.
     w.send(a, "SUB foo 1\r\nPUB foo 2\r\nhi\r\nUNSUB 1\r\nPING\r\n");
-    assert_eq!(w.received(a), "+OK\r\n+OK\r\nMSG foo 1 2\r\nhi\r\n+OK\r\nPONG\r\n");
+    assert_eq!(
+        w.received(a),
+        "+OK\r\n+OK\r\nMSG foo 1 2\r\nhi\r\n+OK\r\nPONG\r\n"
+    );
 }
 
 #[test]
@@ -31,7 +34,10 @@ fn verbose_says_ok_where_something_was_accepted() {
         ("SUB a..b 2\r\n", "-ERR 'Invalid Subject'\r\n"),
         ("UNSUB 9\r\n", "+OK\r\n"),
         ("PUB foo 1\r\nx\r\n", "+OK\r\nMSG foo 1 1\r\nx\r\n"),
-        ("PUB _SYS.x 1\r\nx\r\n", "-ERR 'Permissions Violation for Publish to \"_SYS.x\"'\r\n"),
+        (
+            "PUB _SYS.x 1\r\nx\r\n",
+            "-ERR 'Permissions Violation for Publish to \"_SYS.x\"'\r\n",
+        ),
         ("PUB _SYS 1\r\nx\r\n", "+OK\r\n"),
         ("PING\r\n", "PONG\r\n"),
         ("PONG\r\n", ""),
@@ -51,10 +57,17 @@ fn pedantic_complains_and_delivers() {
     let (a, b) = (w.connect_with("\"pedantic\":true"), w.connect());
     w.send(b, "SUB foo.> 1\r\n");
     for size in [100, 1] {
-        w.send_in_pieces(a, "PUB foo.* 2\r\nhi\r\nPUB foo. 0\r\n\r\nPUB foo.a 0\r\n\r\nPING\r\n", size);
+        w.send_in_pieces(
+            a,
+            "PUB foo.* 2\r\nhi\r\nPUB foo. 0\r\n\r\nPUB foo.a 0\r\n\r\nPING\r\n",
+            size,
+        );
         let error = "-ERR 'Invalid Publish Subject'\r\n";
         assert_eq!(w.received(a), format!("{error}{error}PONG\r\n"));
-        assert_eq!(w.received(b), "MSG foo.* 1 2\r\nhi\r\nMSG foo. 1 0\r\n\r\nMSG foo.a 1 0\r\n\r\n");
+        assert_eq!(
+            w.received(b),
+            "MSG foo.* 1 2\r\nhi\r\nMSG foo. 1 0\r\n\r\nMSG foo.a 1 0\r\n\r\n"
+        );
     }
     // Said before the body comes, and once.
     w.send(a, "PUB * 2\r\n");
@@ -68,7 +81,10 @@ fn pedantic_complains_and_delivers() {
 #[test]
 fn wrong_end_of_a_body_is_answered_the_same_in_pieces() {
     for (input, answer) in [
-        ("PUB a.* 2\r\nhiXX", "-ERR 'Invalid Publish Subject'\r\n-ERR 'Unknown Protocol Operation'\r\n"),
+        (
+            "PUB a.* 2\r\nhiXX",
+            "-ERR 'Invalid Publish Subject'\r\n-ERR 'Unknown Protocol Operation'\r\n",
+        ),
         // The first byte behind the body is enough.
         ("PUB a 3\r\nhi\r\n", "-ERR 'Unknown Protocol Operation'\r\n"),
         ("PUB a 2\r\nhi\r\r", "-ERR 'Unknown Protocol Operation'\r\n"),
@@ -103,7 +119,11 @@ fn connect_merges_and_refuses() {
     w.send(a, "SUB foo 1\r\nCONNECT {\"echo\":false}\r\nPUB foo 0\r\n\r\nCONNECT {\"echo\":true}\r\nPUB foo 0\r\n\r\n");
     assert_eq!(w.received(a), "MSG foo 1 0\r\n\r\n");
     for (line, answer, reason) in [
-        ("{\"protocol\":2}", "-ERR 'Invalid Client Protocol'\r\n", CloseReason::BadClientProtocol),
+        (
+            "{\"protocol\":2}",
+            "-ERR 'Invalid Client Protocol'\r\n",
+            CloseReason::BadClientProtocol,
+        ),
         (
             "{\"no_responders\":true}",
             "-ERR 'no responders requires headers support'\r\n",
@@ -114,7 +134,11 @@ fn connect_merges_and_refuses() {
     ] {
         let b = w.connect();
         w.send(b, format!("CONNECT {line}\r\nPING\r\n"));
-        assert_eq!((w.received(b).as_str(), w.ended(b)), (answer, Some(reason)), "{line}");
+        assert_eq!(
+            (w.received(b).as_str(), w.ended(b)),
+            (answer, Some(reason)),
+            "{line}"
+        );
     }
 }
 
@@ -122,23 +146,37 @@ fn connect_merges_and_refuses() {
 fn headers_are_taken_from_the_connect_before() {
     let mut w = World::new();
     let a = w.connect();
-    w.send(a, "CONNECT {\"headers\":true}\r\nSUB a 1\r\nHPUB a 12 14\r\nNATS/1.0\r\n\r\nhi\r\n");
+    w.send(
+        a,
+        "CONNECT {\"headers\":true}\r\nSUB a 1\r\nHPUB a 12 14\r\nNATS/1.0\r\n\r\nhi\r\n",
+    );
     assert_eq!(w.received(a), "HMSG a 1 12 14\r\nNATS/1.0\r\n\r\nhi\r\n");
     let b = w.connect();
     w.send(b, "HPUB a 12 14\r\nNATS/1.0\r\n\r\nhi\r\n");
-    assert_eq!((w.received(b).as_str(), w.ended(b)), ("", Some(CloseReason::HeadersNotSupported)));
+    assert_eq!(
+        (w.received(b).as_str(), w.ended(b)),
+        ("", Some(CloseReason::HeadersNotSupported))
+    );
     assert_eq!(w.logged("message headers not supported"), 1);
     assert_eq!(w.received(a), "");
 }
 
 #[test]
 fn limits_are_kept() {
-    let limits = Limits { subscriptions_max: 2, payload_bytes_max: 10, control_line_bytes_max: 32, ..Limits::default() };
+    let limits = Limits {
+        subscriptions_max: 2,
+        payload_bytes_max: 10,
+        control_line_bytes_max: 32,
+        ..Limits::default()
+    };
     let mut w = World::with(limits);
     let a = w.connect_with("");
     w.send(a, "SUB a 1\r\nSUB b 2\r\nSUB c 3\r\nSUB a 1\r\nUNSUB 1\r\nSUB c 3\r\nPUB c 10\r\n0123456789\r\n");
     let error = "-ERR 'Maximum Subscriptions Exceeded'\r\n";
-    assert_eq!(w.received(a), format!("{error}{error}MSG c 3 10\r\n0123456789\r\n"));
+    assert_eq!(
+        w.received(a),
+        format!("{error}{error}MSG c 3 10\r\n0123456789\r\n")
+    );
     assert_eq!(w.logged("Maximum Subscriptions Exceeded"), 2);
     w.send(a, "PUB c 11\r\n");
     assert_eq!(w.received(a), "-ERR 'Maximum Payload Violation'\r\n");
@@ -152,8 +190,12 @@ fn limits_are_kept() {
 
 #[test]
 fn trace_lines_show_the_conversation_and_no_secret() {
-    let mut w = World::from(crate::engine::Setup { trace: true, ..setup(Limits::default()) });
-    let a = w.connect_with("\"user\":\"u\",\"pass\":\"secret\",\"headers\":true,\"no_responders\":true");
+    let mut w = World::from(crate::engine::Setup {
+        trace: true,
+        ..setup(Limits::default())
+    });
+    let a = w
+        .connect_with("\"user\":\"u\",\"pass\":\"secret\",\"headers\":true,\"no_responders\":true");
     w.log.clear();
     w.send(
         a,
@@ -196,7 +238,10 @@ fn trace_lines_show_the_conversation_and_no_secret() {
 
 #[test]
 fn lines_of_a_level_that_is_off_are_not_made() {
-    let mut w = World::from(crate::engine::Setup { debug: false, ..setup(Limits::default()) });
+    let mut w = World::from(crate::engine::Setup {
+        debug: false,
+        ..setup(Limits::default())
+    });
     let a = w.connect();
     w.send(a, "SUB foo 1\r\nUNSUB 1 1\r\nPUB foo 0\r\n\r\nPING\r\n");
     w.finish(a);
@@ -204,5 +249,8 @@ fn lines_of_a_level_that_is_off_are_not_made() {
     let b = w.connect();
     w.send(b, "-ERR 'x'\r\n");
     assert_eq!(w.log.len(), 1);
-    assert_eq!((w.log[0].level, w.log[0].text.as_str()), (Level::Error, "127.0.0.1:1000 - cid:2 - Client Error 'x'"));
+    assert_eq!(
+        (w.log[0].level, w.log[0].text.as_str()),
+        (Level::Error, "127.0.0.1:1000 - cid:2 - Client Error 'x'")
+    );
 }

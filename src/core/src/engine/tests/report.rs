@@ -6,7 +6,10 @@ use crate::interest::ConnKey;
 use crate::proto::info::ServerInfo;
 
 fn other_info() -> ServerInfo {
-    ServerInfo { connect_urls: vec!["a:1".into()], ..info() }
+    ServerInfo {
+        connect_urls: vec!["a:1".into()],
+        ..info()
+    }
 }
 
 fn change_info(w: &mut World) {
@@ -27,7 +30,10 @@ fn changed_info_reaches_those_that_take_it() {
     change_info(&mut w);
     assert_eq!(w.received(old), "");
     let got = w.received(new);
-    assert!(got.starts_with("INFO {") && got.contains("\"connect_urls\":[\"a:1\"],\"client_id\":2"), "{got}");
+    assert!(
+        got.starts_with("INFO {") && got.contains("\"connect_urls\":[\"a:1\"],\"client_id\":2"),
+        "{got}"
+    );
 }
 
 #[test]
@@ -43,7 +49,10 @@ fn before_the_first_pong_changed_info_waits() {
     assert_eq!(w.received(a), "PONG\r\n");
     w.send(a, "PING\r\nPING\r\n");
     let got = w.received(a);
-    assert!(got.starts_with("PONG\r\nINFO {") && got.ends_with("} \r\nPONG\r\n"), "{got}");
+    assert!(
+        got.starts_with("PONG\r\nINFO {") && got.ends_with("} \r\nPONG\r\n"),
+        "{got}"
+    );
     // Who comes later has read it in the first INFO.
     w.advance(millis(1));
     let b = w.open();
@@ -77,25 +86,85 @@ fn connections_come_in_pages() {
     w.send(keys[3], "SUB foo 1\r\nSUB bar q 2\r\n");
     w.finish(keys[4]);
     for limit in [1, 3, 4, 100] {
-        let query = ConnQuery { limit, ..ConnQuery::default() };
+        let query = ConnQuery {
+            limit,
+            ..ConnQuery::default()
+        };
         let (open, _) = cids(&mut w, query);
         assert_eq!(open, [1, 2, 3, 4, 6, 7, 8, 9, 10]);
-        assert_eq!(cids(&mut w, ConnQuery { cid: Some(4), ..query }).0, [4]);
-        assert_eq!(cids(&mut w, ConnQuery { cid: Some(5), ..query }).0, [0u64; 0]);
-        assert_eq!(cids(&mut w, ConnQuery { closed: true, ..query }).0, [5]);
-        assert_eq!(cids(&mut w, ConnQuery { closed: true, cid: Some(4), ..query }).0, [0u64; 0]);
+        assert_eq!(
+            cids(
+                &mut w,
+                ConnQuery {
+                    cid: Some(4),
+                    ..query
+                }
+            )
+            .0,
+            [4]
+        );
+        assert_eq!(
+            cids(
+                &mut w,
+                ConnQuery {
+                    cid: Some(5),
+                    ..query
+                }
+            )
+            .0,
+            [0u64; 0]
+        );
+        assert_eq!(
+            cids(
+                &mut w,
+                ConnQuery {
+                    closed: true,
+                    ..query
+                }
+            )
+            .0,
+            [5]
+        );
+        assert_eq!(
+            cids(
+                &mut w,
+                ConnQuery {
+                    closed: true,
+                    cid: Some(4),
+                    ..query
+                }
+            )
+            .0,
+            [0u64; 0]
+        );
     }
     for (subjects, count) in [(true, 2), (false, 0)] {
-        let query = ConnQuery { cid: Some(4), subjects, limit: 100, ..ConnQuery::default() };
+        let query = ConnQuery {
+            cid: Some(4),
+            subjects,
+            limit: 100,
+            ..ConnQuery::default()
+        };
         let page = w.engine.connections_page(&query);
-        assert_eq!((page.items[0].subscriptions, page.items[0].subjects.len()), (2, count));
+        assert_eq!(
+            (page.items[0].subscriptions, page.items[0].subjects.len()),
+            (2, count)
+        );
     }
     w.finish(keys[0]);
     w.finish(keys[1]);
     w.finish(keys[2]);
     w.finish(keys[3]);
-    let query = ConnQuery { closed: true, limit: 3, ..ConnQuery::default() };
-    assert_eq!(cids(&mut w, query), (vec![1, 2, 3, 4], 2), "the last four, oldest first");
+    let query = ConnQuery {
+        closed: true,
+        limit: 3,
+        ..ConnQuery::default()
+    };
+    assert_eq!(
+        cids(&mut w, query),
+        (vec![1, 2, 3, 4], 2),
+        "the last four, oldest first"
+    );
 }
 
 #[test]
@@ -105,10 +174,26 @@ fn connection_is_described() {
     w.send(a, "SUB foo 1\r\nPUB foo 3\r\nabc\r\nPUB bar 1\r\nx\r\n");
     w.set_room(a, 0);
     w.send(a, "PING\r\n");
-    let query = ConnQuery { measure_rtt: true, limit: 1, ..ConnQuery::default() };
+    let query = ConnQuery {
+        measure_rtt: true,
+        limit: 1,
+        ..ConnQuery::default()
+    };
     let c = w.engine.connections_page(&query).items.remove(0);
-    assert_eq!((&*c.name, &*c.lang, &*c.version, &*c.user), ("n", "go", "1", "u"));
-    assert_eq!((c.in_msgs, c.in_bytes, c.out_msgs, c.out_bytes, c.pending_bytes), (2, 4, 1, 3, 6));
+    assert_eq!(
+        (&*c.name, &*c.lang, &*c.version, &*c.user),
+        ("n", "go", "1", "u")
+    );
+    assert_eq!(
+        (
+            c.in_msgs,
+            c.in_bytes,
+            c.out_msgs,
+            c.out_bytes,
+            c.pending_bytes
+        ),
+        (2, 4, 1, 3, 6)
+    );
     assert_eq!((c.cid, c.port, c.rtt), (1, 1000, None));
     // Being asked for made it measure, once.
     w.engine.connections_page(&query);
@@ -143,6 +228,9 @@ fn subscriptions_come_in_pages() {
         let of = |cid, sid: &[u8]| all.iter().find(|s| s.cid == cid && *s.sid == *sid);
         assert!(of(1, b"3").is_none());
         let sub = of(2, b"4").unwrap();
-        assert_eq!((&*sub.subject, sub.queue.as_deref(), sub.msgs, sub.max), (&b"foo.4"[..], Some(&b"q"[..]), 1, 7));
+        assert_eq!(
+            (&*sub.subject, sub.queue.as_deref(), sub.msgs, sub.max),
+            (&b"foo.4"[..], Some(&b"q"[..]), 1, 7)
+        );
     }
 }

@@ -6,7 +6,11 @@ use crate::engine::Limits;
 use crate::interest::ConnKey;
 
 fn world(pending_bytes_max: usize, slow_fast_publishers: bool) -> World {
-    World::with(Limits { pending_bytes_max, slow_fast_publishers, ..Limits::default() })
+    World::with(Limits {
+        pending_bytes_max,
+        slow_fast_publishers,
+        ..Limits::default()
+    })
 }
 
 /// `PUB foo`, so many bytes, so many times.
@@ -32,7 +36,11 @@ fn more_than_max_pending_cuts_the_reader_alone() {
         assert_eq!(w.ended(stuck), None, "{pending_bytes_max}");
         w.send(p, publish(1000, 30) + "PING\r\n");
         assert_eq!(w.received(p), "PONG\r\nPONG\r\n");
-        assert_eq!(w.ended(stuck), Some(CloseReason::SlowConsumerPending), "{pending_bytes_max}");
+        assert_eq!(
+            w.ended(stuck),
+            Some(CloseReason::SlowConsumerPending),
+            "{pending_bytes_max}"
+        );
         assert!(w.wire(stuck).is_released);
         assert_eq!(w.received(stuck), "", "no -ERR");
         assert_eq!(w.received(well).matches("MSG").count(), 2 * (fitting + 30));
@@ -89,8 +97,14 @@ fn nothing_accepted_for_the_write_deadline_cuts() {
     assert_eq!(w.ended(stuck), Some(CloseReason::SlowConsumerDeadline));
     assert!(w.wire(stuck).is_released);
     assert_eq!(w.received(stuck).len(), 100, "no -ERR");
-    assert_eq!(w.logged("Slow Consumer Detected: WriteDeadline of 2s Exceeded"), 1);
-    assert_eq!((w.logged("Slow Consumer"), w.engine.stats().slow_consumers), (1, 1));
+    assert_eq!(
+        w.logged("Slow Consumer Detected: WriteDeadline of 2s Exceeded"),
+        1
+    );
+    assert_eq!(
+        (w.logged("Slow Consumer"), w.engine.stats().slow_consumers),
+        (1, 1)
+    );
     assert_eq!(w.ended(well), None);
 }
 

@@ -10,7 +10,10 @@ const HIGH: usize = MAX / 4 * 3;
 const LOW: usize = MAX / 2;
 
 fn world() -> World {
-    World::with(Limits { pending_bytes_max: MAX, ..Limits::default() })
+    World::with(Limits {
+        pending_bytes_max: MAX,
+        ..Limits::default()
+    })
 }
 
 fn publish(bytes: usize, times: usize) -> String {
@@ -34,7 +37,10 @@ fn publisher_waits_and_is_not_read() {
     let (reader, p) = waiting(&mut w);
     let pending = w.pending(reader);
     assert!(pending > HIGH && pending < HIGH + 20_000, "{pending}");
-    assert_eq!((w.engine.stats().stalled_clients, w.connection(p).stalls), (1, 1));
+    assert_eq!(
+        (w.engine.stats().stalled_clients, w.connection(p).stalls),
+        (1, 1)
+    );
     let read = w.wire(p).read_bytes;
     w.put(p, publish(10, 1000));
     w.advance(millis(9));
@@ -119,8 +125,11 @@ fn stuck_reader_slows_nobody() {
 
 #[test]
 fn switched_off_nobody_waits() {
-    let mut w =
-        World::with(Limits { pending_bytes_max: MAX, slow_fast_publishers: false, ..Limits::default() });
+    let mut w = World::with(Limits {
+        pending_bytes_max: MAX,
+        slow_fast_publishers: false,
+        ..Limits::default()
+    });
     let (reader, p) = (w.connect(), w.connect());
     w.send(reader, "SUB foo 1\r\n");
     w.set_room(reader, 0);
@@ -153,7 +162,14 @@ fn reader_that_is_cut_is_not_waited_for() {
     // Two copies of one message: the first brings it over the height for slowing, the second over the limit.
     w.send(reader, "SUB foo 1\r\nSUB foo 2\r\n");
     w.set_room(reader, 0);
-    w.send(p, format!("{}PUB foo 300000\r\n{}\r\nPING\r\n", publish(100_000, 3), "x".repeat(300_000)));
+    w.send(
+        p,
+        format!(
+            "{}PUB foo 300000\r\n{}\r\nPING\r\n",
+            publish(100_000, 3),
+            "x".repeat(300_000)
+        ),
+    );
     assert_eq!(w.ended(reader), Some(CloseReason::SlowConsumerPending));
     assert_eq!(w.received(p), "PONG\r\n");
     assert_eq!(w.engine.stats().stalled_clients, 0);
@@ -198,7 +214,11 @@ fn pause_at_the_end_of_a_backlog_holds() {
     w.set_room(reader, 1);
     w.advance(millis(10));
     assert!(!w.connection(p).has_backlog && w.connection(p).pause.is_some());
-    assert_eq!(w.wire(p).read_bytes, read, "a paused connection is not read");
+    assert_eq!(
+        w.wire(p).read_bytes,
+        read,
+        "a paused connection is not read"
+    );
 }
 
 #[test]
@@ -218,7 +238,13 @@ fn many_publishers_wait_for_one_reader() {
         w.advance(millis(1));
     }
     assert_eq!(w.received(reader).matches("MSG").count(), 400);
-    assert_eq!((w.engine.stats().slow_consumers, w.connection(reader).waiting.len()), (0, 0));
+    assert_eq!(
+        (
+            w.engine.stats().slow_consumers,
+            w.connection(reader).waiting.len()
+        ),
+        (0, 0)
+    );
     for &p in &publishers {
         assert_eq!(w.received(p), "PONG\r\n");
     }

@@ -7,7 +7,10 @@ use crate::client::CloseReason;
 use crate::engine::Limits;
 
 fn world() -> World {
-    World::with(Limits { ping_interval: Duration::from_secs(1), ..Limits::default() })
+    World::with(Limits {
+        ping_interval: Duration::from_secs(1),
+        ..Limits::default()
+    })
 }
 
 #[test]
@@ -24,7 +27,13 @@ fn silent_client_is_asked_twice() {
     w.advance(millis(1010));
     assert_eq!(w.received(a), "-ERR 'Stale Connection'\r\n");
     assert_eq!(w.ended(a), Some(CloseReason::StaleConnection));
-    assert_eq!((w.engine.stats().stale_connections, w.logged("Stale Client Connection - Closing")), (1, 1));
+    assert_eq!(
+        (
+            w.engine.stats().stale_connections,
+            w.logged("Stale Client Connection - Closing")
+        ),
+        (1, 1)
+    );
 }
 
 #[test]
@@ -83,10 +92,19 @@ fn pong_behind_much_else_counts_after_a_stop() {
     let mut w = world();
     let (a, b) = (w.connect(), w.connect());
     w.advance(millis(2000));
-    w.put(a, format!("PUB foo 1000\r\n{}\r\n", "x".repeat(1000)).repeat(1000));
+    w.put(
+        a,
+        format!("PUB foo 1000\r\n{}\r\n", "x".repeat(1000)).repeat(1000),
+    );
     w.put(a, "PONG\r\n");
     // Another one keeps it from being read alone, and so at once.
-    w.put(b, format!("PONG\r\n{}", format!("PUB foo 1000\r\n{}\r\n", "x".repeat(1000)).repeat(1000)));
+    w.put(
+        b,
+        format!(
+            "PONG\r\n{}",
+            format!("PUB foo 1000\r\n{}\r\n", "x".repeat(1000)).repeat(1000)
+        ),
+    );
     w.now = w.now + millis(5000);
     for _ in 0..3 {
         w.turn();
@@ -133,7 +151,10 @@ fn paused_publisher_is_not_stale() {
     w.send(reader, "PONG\r\n");
     w.set_room(reader, 0);
     w.advance(millis(995));
-    w.put(p, format!("PUB foo 10000\r\n{}\r\n", "x".repeat(10_000)).repeat(80));
+    w.put(
+        p,
+        format!("PUB foo 10000\r\n{}\r\n", "x".repeat(10_000)).repeat(80),
+    );
     w.put(p, "PONG\r\n");
     w.settle();
     assert!(w.connection(p).pause.is_some());

@@ -75,7 +75,11 @@ pub(super) struct Wires {
 impl Wires {
     /// A socket with the lowest key that is free.
     pub(super) fn open(&mut self) -> ConnKey {
-        let at = self.wires.iter().position(|w| w.is_released).unwrap_or(self.wires.len());
+        let at = self
+            .wires
+            .iter()
+            .position(|w| w.is_released)
+            .unwrap_or(self.wires.len());
         if at == self.wires.len() {
             self.wires.push(Wire::new());
         } else {
@@ -92,13 +96,21 @@ impl Wires {
     /// Notifications that are due. Each is given once, as it was asked for.
     pub(super) fn take_ready(&mut self) -> Vec<Ready> {
         let mut ready = Vec::new();
-        for (key, wire) in (0..).map(ConnKey).zip(&mut self.wires).filter(|(_, w)| !w.is_cut) {
+        for (key, wire) in (0..)
+            .map(ConnKey)
+            .zip(&mut self.wires)
+            .filter(|(_, w)| !w.is_cut)
+        {
             let readable = wire.is_read_armed && wire.is_readable();
             let writable = wire.is_write_armed && wire.is_writable();
             wire.is_read_armed &= !readable;
             wire.is_write_armed &= !writable;
             if readable || writable {
-                ready.push(Ready { key, readable, writable });
+                ready.push(Ready {
+                    key,
+                    readable,
+                    writable,
+                });
             }
         }
         ready
@@ -122,7 +134,11 @@ impl Edge for Wires {
         }
         let n = wire.incoming.len().min(into.len()).min(wire.read_bytes_max);
         if n == 0 {
-            return if wire.is_finished { Received::Eof } else { Received::Blocked };
+            return if wire.is_finished {
+                Received::Eof
+            } else {
+                Received::Blocked
+            };
         }
         for (byte, sent) in into.iter_mut().zip(wire.incoming.drain(..n)) {
             *byte = sent;
@@ -133,7 +149,10 @@ impl Edge for Wires {
 
     fn send(&mut self, key: ConnKey, slices: &[IoSlice<'_>]) -> Sent {
         let wire = self.used(key);
-        assert!(!wire.is_cut && !wire.is_sending_finished, "write behind the end");
+        assert!(
+            !wire.is_cut && !wire.is_sending_finished,
+            "write behind the end"
+        );
         assert!(slices.iter().any(|s| !s.is_empty()), "write of nothing");
         if wire.is_broken || wire.is_write_broken {
             return Sent::Failed;
@@ -147,7 +166,11 @@ impl Edge for Wires {
                 wire.room -= n;
             }
         }
-        if sent == 0 { Sent::Blocked } else { Sent::Bytes(sent) }
+        if sent == 0 {
+            Sent::Blocked
+        } else {
+            Sent::Bytes(sent)
+        }
     }
 
     fn arm_read(&mut self, key: ConnKey) {
@@ -166,13 +189,19 @@ impl Edge for Wires {
 
     fn finish_sending(&mut self, key: ConnKey) {
         let wire = self.used(key);
-        assert!(wire.ended.is_some() && !wire.is_cut && !wire.is_sending_finished, "one end of sending");
+        assert!(
+            wire.ended.is_some() && !wire.is_cut && !wire.is_sending_finished,
+            "one end of sending"
+        );
         wire.is_sending_finished = true;
     }
 
     fn cut(&mut self, key: ConnKey) {
         let wire = self.used(key);
-        assert!(wire.ended.is_some() && !wire.is_cut, "one cut, of a connection that ended");
+        assert!(
+            wire.ended.is_some() && !wire.is_cut,
+            "one cut, of a connection that ended"
+        );
         wire.is_cut = true;
     }
 

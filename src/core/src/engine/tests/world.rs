@@ -40,7 +40,15 @@ pub(super) fn info() -> ServerInfo {
 }
 
 pub(super) fn setup(limits: Limits) -> Setup {
-    Setup { shard: 0, limits, info: info(), seed: 7, closed_max: 4, debug: true, trace: false }
+    Setup {
+        shard: 0,
+        limits,
+        info: info(),
+        seed: 7,
+        closed_max: 4,
+        debug: true,
+        trace: false,
+    }
 }
 
 pub(super) fn millis(n: u64) -> Duration {
@@ -58,7 +66,13 @@ impl World {
 
     pub(super) fn from(setup: Setup) -> Self {
         let now = Time(1_000_000_000_000);
-        World { engine: Engine::new(setup, now), wires: Wires::default(), now, log: Vec::new(), cids: 0 }
+        World {
+            engine: Engine::new(setup, now),
+            wires: Wires::default(),
+            now,
+            log: Vec::new(),
+            cids: 0,
+        }
     }
 
     /// A connection with nothing read or said yet.
@@ -70,7 +84,12 @@ impl World {
         let key = self.wires.open();
         self.cids += 1;
         let ip = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let opening = Opening { cid: self.cids, ip, port: 1000, is_refused };
+        let opening = Opening {
+            cid: self.cids,
+            ip,
+            port: 1000,
+            is_refused,
+        };
         self.engine.open(&mut self.wires, key, opening, self.now);
         self.settle();
         key
@@ -80,10 +99,16 @@ impl World {
     pub(super) fn connect_with(&mut self, members: &str) -> ConnKey {
         let key = self.open();
         let comma = if members.is_empty() { "" } else { "," };
-        self.send(key, &format!("CONNECT {{\"verbose\":false,\"pedantic\":false{comma}{members}}}\r\n"));
+        self.send(
+            key,
+            &format!("CONNECT {{\"verbose\":false,\"pedantic\":false{comma}{members}}}\r\n"),
+        );
         let got = self.received(key);
         let line = got.strip_suffix("+OK\r\n").unwrap_or(&got);
-        assert!(line.starts_with("INFO {") && line.ends_with("} \r\n"), "{got}");
+        assert!(
+            line.starts_with("INFO {") && line.ends_with("} \r\n"),
+            "{got}"
+        );
         key
     }
 
@@ -197,7 +222,10 @@ impl World {
 
     /// Lines of the log that hold `text`.
     pub(super) fn logged(&self, text: &str) -> usize {
-        self.log.iter().filter(|line| line.text.contains(text)).count()
+        self.log
+            .iter()
+            .filter(|line| line.text.contains(text))
+            .count()
     }
 
     /// At rest nobody has work that nobody will do.
@@ -208,9 +236,15 @@ impl World {
         for key in keys {
             let connection = self.engine.connections.find(key).expect("a key in use");
             let wire = self.wires.peer(key);
-            assert!(!connection.is_dirty && !connection.is_hot, "{key:?} is on no list");
+            assert!(
+                !connection.is_dirty && !connection.is_hot,
+                "{key:?} is on no list"
+            );
             if let Some(at) = connection.look_at {
-                assert!(until.is_some_and(|until| until <= at), "the look at {key:?} is awaited");
+                assert!(
+                    until.is_some_and(|until| until <= at),
+                    "the look at {key:?} is awaited"
+                );
             }
             let is_looked_at = connection.look_at.is_some();
             match connection.life {
@@ -218,19 +252,35 @@ impl World {
                     if connection.pause.is_some() {
                         assert!(is_looked_at, "the pause of {key:?} ends");
                     } else {
-                        assert!(!connection.has_backlog, "{key:?} has work and nobody does it");
-                        assert!(wire.is_read_armed, "{key:?} waits for input that nobody announces");
+                        assert!(
+                            !connection.has_backlog,
+                            "{key:?} has work and nobody does it"
+                        );
+                        assert!(
+                            wire.is_read_armed,
+                            "{key:?} waits for input that nobody announces"
+                        );
                     }
                     // Somebody whose PINGs ran out is looked at again a moment later.
                     let asked_by = connection.ping.due().max(self.now + millis(1));
-                    assert!(until.is_some_and(|until| until <= asked_by), "{key:?} is asked for life");
+                    assert!(
+                        until.is_some_and(|until| until <= asked_by),
+                        "{key:?} is asked for life"
+                    );
                 }
-                Life::Flushing { .. } => assert!(is_looked_at && connection.is_blocked, "{key:?} flushes"),
-                Life::Lingering { .. } => assert!(is_looked_at && wire.is_read_armed, "{key:?} lingers"),
+                Life::Flushing { .. } => {
+                    assert!(is_looked_at && connection.is_blocked, "{key:?} flushes")
+                }
+                Life::Lingering { .. } => {
+                    assert!(is_looked_at && wire.is_read_armed, "{key:?} lingers")
+                }
                 Life::Gone => panic!("{key:?} is gone and still there"),
             }
             if connection.outbox.pending_bytes() > 0 {
-                assert!(connection.is_blocked && wire.is_write_armed, "{key:?} waits for room nobody announces");
+                assert!(
+                    connection.is_blocked && wire.is_write_armed,
+                    "{key:?} waits for room nobody announces"
+                );
                 assert!(is_looked_at, "{key:?} has a write deadline");
             }
         }
