@@ -4,7 +4,7 @@ use std::io;
 use std::thread;
 
 use crossbeam_channel::{Receiver, unbounded};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
 
 /// A signal that means something to the server.
@@ -37,7 +37,8 @@ impl Signal {
 /// # Errors
 /// If the handlers cannot be set.
 pub fn listen() -> io::Result<Receiver<Signal>> {
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGUSR1])?;
+    // The second user signal is only caught, or it would end the process: gnatsd 1.2.0 ignores it.
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2])?;
     let (to_main, from_thread) = unbounded();
     thread::Builder::new()
         .name("signals".to_owned())
@@ -47,7 +48,8 @@ pub fn listen() -> io::Result<Receiver<Signal>> {
                     SIGINT => Signal::Interrupt,
                     SIGTERM => Signal::Terminate,
                     SIGHUP => Signal::Hangup,
-                    _ => Signal::User1,
+                    SIGUSR1 => Signal::User1,
+                    _ => continue,
                 };
                 if to_main.send(signal).is_err() {
                     return;

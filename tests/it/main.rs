@@ -9,3 +9,4 @@ mod protocol;
 mod protocol_hostile;
 mod slow;
 mod startup;
+mod tidy;

@@ -56,6 +56,7 @@ pub(crate) struct Builder {
     args: Vec<OsString>,
     env: Vec<(OsString, OsString)>,
     ulimits: Vec<String>,
+    wrapper: Vec<OsString>,
     has_monitor: bool,
     is_bare: bool,
     port: u16,
@@ -71,6 +72,7 @@ impl Builder {
             args: Vec::new(),
             env: Vec::new(),
             ulimits: Vec::new(),
+            wrapper: Vec::new(),
             has_monitor: false,
             is_bare: false,
             port: 0,
@@ -124,6 +126,13 @@ impl Builder {
     /// Limits the memory the server may lock, in KiB.
     pub(crate) fn ulimit_memlock_kib(mut self, kib: u32) -> Self {
         self.ulimits.push(format!("ulimit -l {kib}"));
+        self
+    }
+
+    /// Starts another program, which has to become the server: it gets the server's command line
+    /// behind these words.
+    pub(crate) fn wrapper<T: Into<OsString> + Clone>(mut self, words: &[T]) -> Self {
+        self.wrapper = words.iter().cloned().map(Into::into).collect();
         self
     }
 
@@ -196,15 +205,15 @@ impl Builder {
             || PathBuf::from(env!("CARGO_BIN_EXE_gnatsd")),
             PathBuf::from,
         );
-        let mut command = if self.ulimits.is_empty() {
-            Command::new(binary)
-        } else {
+        let mut words = self.wrapper.clone();
+        if !self.ulimits.is_empty() {
             // The shell sets the limits and then becomes the server: the process id stays.
-            let mut shell = Command::new("sh");
             let script = format!("{} && exec \"$0\" \"$@\"", self.ulimits.join(" && "));
-            shell.arg("-c").arg(script).arg(binary);
-            shell
-        };
+            words.extend(["sh".into(), "-c".into(), script.into()]);
+        }
+        words.push(binary.into());
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]);
         if !self.is_bare {
             if !is_foreign() {
                 command.args(["--driver", self.driver.name()]);

@@ -105,7 +105,9 @@ both_drivers! {
     fn ok_follows_what_is_accepted_but_not_ping_pong_info_ok(driver) {
         let server = Server::start(driver);
         let mut client = server.bare_client();
-        client.send("CONNECT {}\r\nSUB a 1\r\nUNSUB 1\r\nPUB b 0\r\n\r\nPONG\r\nINFO {}\r\n+OK\r\nPING\r\n");
+        client.send(
+            "CONNECT {}\r\nSUB a 1\r\nUNSUB 1\r\nPUB b 0\r\n\r\nPONG\r\nINFO {}\r\n+OK\r\nPING\r\n",
+        );
         client.expect("+OK\r\n+OK\r\n+OK\r\n+OK\r\nPONG\r\n");
         client.ping();
     }
@@ -149,7 +151,11 @@ both_drivers! {
             let mut client = server.bare_client();
             client.send(line);
             client.send("PING\r\n");
-            client.expect(if is_verbose { "+OK\r\nPONG\r\n" } else { "PONG\r\n" });
+            client.expect(if is_verbose {
+                "+OK\r\nPONG\r\n"
+            } else {
+                "PONG\r\n"
+            });
             client.ping();
         }
         let mut client = server.bare_client();
@@ -191,7 +197,10 @@ both_drivers! {
 
     fn no_responders_needs_headers(driver) {
         let server = Server::start(driver);
-        for json in ["{\"no_responders\":true}", "{\"headers\":false,\"no_responders\":true}"] {
+        for json in [
+            "{\"no_responders\":true}",
+            "{\"headers\":false,\"no_responders\":true}",
+        ] {
             let mut client = server.bare_client();
             client.send(format!("CONNECT {json}\r\nPING\r\n"));
             client.expect_last("-ERR 'no responders requires headers support'\r\n");
@@ -207,7 +216,11 @@ both_drivers! {
         let mut other = server.raw_client();
         other.send("PUB a 1\r\nx\r\n");
         other.ping();
-        let mut sids: Vec<_> = own.messages_until_pong().into_iter().map(|m| m.sid).collect();
+        let mut sids: Vec<_> = own
+            .messages_until_pong()
+            .into_iter()
+            .map(|m| m.sid)
+            .collect();
         sids.sort();
         assert_eq!(sids, ["1", "2"]);
     }

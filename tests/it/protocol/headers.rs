@@ -143,7 +143,13 @@ both_drivers! {
         let server = Server::start(driver);
         let mut client = with_headers(&server);
         client.send("SUB a 1\r\n");
-        for block in ["x", "GET / HTTP/1.1\r\n\r\n", "\0\u{1}\r", "\r\n\r\n", "PING\r\n"] {
+        for block in [
+            "x",
+            "GET / HTTP/1.1\r\n\r\n",
+            "\0\u{1}\r",
+            "\r\n\r\n",
+            "PING\r\n",
+        ] {
             let sizes = format!("{} {}", block.len(), block.len() + 2);
             client.send(format!("HPUB a {sizes}\r\n{block}hi\r\n"));
             client.expect(format!("HMSG a 1 {sizes}\r\n{block}hi\r\n"));
@@ -174,9 +180,15 @@ both_drivers! {
 
     fn without_headers_in_connect_hpub_closes_without_a_word(driver) {
         let server = Server::start(driver);
-        for connect in ["", "CONNECT {\"verbose\":false}\r\n", "CONNECT {\"verbose\":false,\"headers\":false}\r\n"] {
+        for connect in [
+            "",
+            "CONNECT {\"verbose\":false}\r\n",
+            "CONNECT {\"verbose\":false,\"headers\":false}\r\n",
+        ] {
             let mut client = server.bare_client();
-            client.send(format!("{connect}HPUB a 12 14\r\nNATS/1.0\r\n\r\nhi\r\nPING\r\n"));
+            client.send(format!(
+                "{connect}HPUB a 12 14\r\nNATS/1.0\r\n\r\nhi\r\nPING\r\n"
+            ));
             client.expect_closed();
             wait_error_line(&server, &client, "message headers not supported");
         }
@@ -185,7 +197,8 @@ both_drivers! {
     fn headers_may_be_switched_by_a_later_connect(driver) {
         let server = Server::start(driver);
         let mut client = server.raw_client();
-        client.send("SUB a 1\r\nCONNECT {\"headers\":true}\r\nHPUB a 12 12\r\nNATS/1.0\r\n\r\n\r\n");
+        client
+            .send("SUB a 1\r\nCONNECT {\"headers\":true}\r\nHPUB a 12 12\r\nNATS/1.0\r\n\r\n\r\n");
         client.expect("HMSG a 1 12 12\r\nNATS/1.0\r\n\r\n\r\n");
         client.send("CONNECT {\"headers\":false}\r\nHPUB a 12 12\r\n");
         client.expect_closed();
@@ -216,7 +229,9 @@ both_drivers! {
         client.send("CONNECT {\"headers\":true}\r\nSUB a.* q 1\r\n");
         client.expect("+OK\r\n+OK\r\n");
         client.send("HPUB a.* 12 12\r\nNATS/1.0\r\n\r\n\r\n");
-        client.expect("-ERR 'Invalid Publish Subject'\r\n+OK\r\nHMSG a.* 1 12 12\r\nNATS/1.0\r\n\r\n\r\n");
+        client.expect(
+            "-ERR 'Invalid Publish Subject'\r\n+OK\r\nHMSG a.* 1 12 12\r\nNATS/1.0\r\n\r\n\r\n",
+        );
         client.send("CONNECT {\"echo\":false}\r\nHPUB a.b 12 12\r\nNATS/1.0\r\n\r\n\r\n");
         client.expect("+OK\r\n+OK\r\n");
         client.send("HPUB _SYS.a 12 12\r\nNATS/1.0\r\n\r\n\r\n");

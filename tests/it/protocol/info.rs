@@ -38,7 +38,9 @@ fn first_line(server: &Server) -> String {
 both_drivers! {
     fn comes_unasked_as_one_line_with_a_blank_before_its_end(driver) {
         let line = first_line(&Server::start(driver));
-        let json = line.strip_prefix("INFO ").and_then(|rest| rest.strip_suffix(" \r\n"));
+        let json = line
+            .strip_prefix("INFO ")
+            .and_then(|rest| rest.strip_suffix(" \r\n"));
         let json = json.unwrap_or_else(|| panic!("{line:?}"));
         assert!(json.starts_with('{') && json.ends_with('}'), "{line:?}");
         serde_json::from_str::<Value>(json).unwrap();
@@ -59,10 +61,16 @@ both_drivers! {
         assert!(info["go"].as_str().is_some_and(|go| !go.is_empty()));
         let version = info["version"].as_str().unwrap();
         let parts: Vec<Result<u32, _>> = version.split('.').map(str::parse).collect();
-        assert!(parts.len() == 3 && parts.iter().all(Result::is_ok), "{version}");
+        assert!(
+            parts.len() == 3 && parts.iter().all(Result::is_ok),
+            "{version}"
+        );
         if !builder::is_foreign() {
             assert_eq!(version, env!("CARGO_PKG_VERSION"));
-            assert!(id.len() == 22 && id.bytes().all(|b| b.is_ascii_alphanumeric()), "{id}");
+            assert!(
+                id.len() == 22 && id.bytes().all(|b| b.is_ascii_alphanumeric()),
+                "{id}"
+            );
         }
         let fields = info.as_object().unwrap();
         for name in ABSENT {
@@ -90,13 +98,17 @@ both_drivers! {
     }
 
     fn says_what_is_configured(driver) {
-        let conf = "server_name: one\nmax_payload: 1000\nclient_advertise: \"nats.example.com:4333\"\n";
+        let conf =
+            "server_name: one\nmax_payload: 1000\nclient_advertise: \"nats.example.com:4333\"\n";
         let server = Server::with(driver).conf(conf).start();
         let client = server.bare_client();
         let info = client.info();
         assert_eq!(info["server_name"], "one");
         assert_eq!(info["max_payload"], 1000);
-        assert_eq!((&info["host"], &info["port"]), (&"nats.example.com".into(), &4333.into()));
+        assert_eq!(
+            (&info["host"], &info["port"]),
+            (&"nats.example.com".into(), &4333.into())
+        );
     }
 
     fn advertised_host_without_port_has_the_real_one(driver) {

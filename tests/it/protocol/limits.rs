@@ -85,7 +85,11 @@ both_drivers! {
     fn blanks_in_front_of_an_argument_are_no_argument_but_have_an_end(driver) {
         let server = Server::with(driver).conf("max_control_line: 100\n").start();
         let mut client = server.raw_client();
-        client.send(format!("SUB{}a 1\r\nPUB{}a 0\r\n\r\n", " ".repeat(90), "\t".repeat(90)));
+        client.send(format!(
+            "SUB{}a 1\r\nPUB{}a 0\r\n\r\n",
+            " ".repeat(90),
+            "\t".repeat(90)
+        ));
         client.expect("MSG a 1 0\r\n\r\n");
         client.send(format!("SUB{}", " ".repeat(1000)));
         client.expect_last(LINE_TOO_LONG);
@@ -100,10 +104,14 @@ both_drivers! {
         wait_error_line(&server, &refused, "Maximum Connections Exceeded");
         one.ping();
         drop(two);
-        wait_until(Duration::from_secs(5), "room for another connection", || {
-            let mut client = server.bare_client();
-            client.try_send("PING\r\n").is_ok() && client.line() == "PONG"
-        });
+        wait_until(
+            Duration::from_secs(5),
+            "room for another connection",
+            || {
+                let mut client = server.bare_client();
+                client.try_send("PING\r\n").is_ok() && client.line() == "PONG"
+            },
+        );
         one.ping();
     }
 
@@ -113,10 +121,17 @@ both_drivers! {
         for _ in 0..20 {
             let mut refused = TcpStream::connect(server.address()).expect("connect");
             // Fails only if the other side has gone, and that without unread input.
-            let _ = refused.write_all("CONNECT {\"verbose\":false}\r\nPING\r\n".repeat(100).as_bytes());
+            let _ = refused.write_all(
+                "CONNECT {\"verbose\":false}\r\nPING\r\n"
+                    .repeat(100)
+                    .as_bytes(),
+            );
             let answer = String::from_utf8(read_without_reset(&refused)).expect("text");
             assert!(answer.starts_with("INFO {"), "{answer:?}");
-            assert!(answer.ends_with("} \r\n-ERR 'Maximum Connections Exceeded'\r\n"), "{answer:?}");
+            assert!(
+                answer.ends_with("} \r\n-ERR 'Maximum Connections Exceeded'\r\n"),
+                "{answer:?}"
+            );
         }
         one.ping();
     }
@@ -135,7 +150,10 @@ both_drivers! {
         let cases = [
             ("ZZZ\r\n", "-ERR 'Unknown Protocol Operation'\r\n"),
             ("PUB a 99999999\r\n", "-ERR 'Maximum Payload Violation'\r\n"),
-            ("CONNECT {\"protocol\":9}\r\n", "-ERR 'Invalid Client Protocol'\r\n"),
+            (
+                "CONNECT {\"protocol\":9}\r\n",
+                "-ERR 'Invalid Client Protocol'\r\n",
+            ),
             ("PUB a\r\n", ""),
             ("CONNECT {\r\n", ""),
         ];
@@ -149,7 +167,10 @@ both_drivers! {
         }
         let mut client = server.raw_client();
         client.send("SUB ".to_owned() + &"x".repeat(1_000_000));
-        assert_eq!(read_without_reset(client.stream()), LINE_TOO_LONG.as_bytes());
+        assert_eq!(
+            read_without_reset(client.stream()),
+            LINE_TOO_LONG.as_bytes()
+        );
     }
 
     /// Somebody who never closes his side does not keep the connection for ever.
@@ -157,13 +178,17 @@ both_drivers! {
         let server = Server::start(driver);
         let idle = server.raw_client();
         let before = server.fd_count();
-        let clients: Vec<_> = (0..20).map(|_| {
-            let mut client = server.raw_client();
-            client.send("ZZZ\r\n");
-            client.expect_last("-ERR 'Unknown Protocol Operation'\r\n");
-            client
-        }).collect();
-        wait_until(Duration::from_secs(5), "descriptors given back", || server.fd_count() <= before);
+        let clients: Vec<_> = (0..20)
+            .map(|_| {
+                let mut client = server.raw_client();
+                client.send("ZZZ\r\n");
+                client.expect_last("-ERR 'Unknown Protocol Operation'\r\n");
+                client
+            })
+            .collect();
+        wait_until(Duration::from_secs(5), "descriptors given back", || {
+            server.fd_count() <= before
+        });
         drop((clients, idle));
     }
 }

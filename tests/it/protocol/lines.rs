@@ -188,7 +188,10 @@ both_drivers! {
     /// An unknown verb is known at its first wrong byte; nobody waits for the end of its line.
     fn unknown_verbs_need_no_line_end(driver) {
         let server = Server::start(driver);
-        for input in ["Z", "PX", "SUBx", " ", "\r", "UNSUS", "CONNECX", "-EX", "+X", "IX", "HPUBx", "\0", "\u{ff}"] {
+        for input in [
+            "Z", "PX", "SUBx", " ", "\r", "UNSUS", "CONNECX", "-EX", "+X", "IX", "HPUBx", "\0",
+            "\u{ff}",
+        ] {
             println!("{input:?}");
             let mut client = server.raw_client();
             client.send(input);
@@ -220,7 +223,18 @@ both_drivers! {
         let mut client = server.raw_client();
         for subject in SUBJECTS {
             println!("{}", subject.escape_ascii());
-            client.send([b"SUB ", subject, b" 1\r\nPUB ", subject, b" ", subject, b" 1\r\nx\r\nUNSUB 1\r\n"].concat());
+            client.send(
+                [
+                    b"SUB ",
+                    subject,
+                    b" 1\r\nPUB ",
+                    subject,
+                    b" ",
+                    subject,
+                    b" 1\r\nx\r\nUNSUB 1\r\n",
+                ]
+                .concat(),
+            );
             client.expect([b"MSG ", subject, b" 1 ", subject, b" 1\r\nx\r\n"].concat());
             client.ping();
         }
@@ -229,7 +243,15 @@ both_drivers! {
     fn sids_of_any_bytes_come_back_as_they_are(driver) {
         let server = Server::start(driver);
         let mut client = server.raw_client();
-        for sid in ["0", "007", "18446744073709551616", "-1", "a.b.*", "\u{e9}'\"\\", "x".repeat(500).as_str()] {
+        for sid in [
+            "0",
+            "007",
+            "18446744073709551616",
+            "-1",
+            "a.b.*",
+            "\u{e9}'\"\\",
+            "x".repeat(500).as_str(),
+        ] {
             client.send(format!("SUB a {sid}\r\nPUB a 0\r\n\r\nUNSUB {sid}\r\n"));
             client.expect(format!("MSG a {sid} 0\r\n\r\n"));
             client.ping();
@@ -241,8 +263,14 @@ both_drivers! {
         let mut client = server.raw_client();
         let subject = vec!["t"; 120].join(".");
         let pattern = vec!["*"; 120].join(".");
-        client.send(format!("SUB {subject} 1\r\nSUB {pattern}.> 2\r\nSUB t.> 3\r\nPUB {subject} 0\r\n\r\n"));
-        let mut sids: Vec<_> = client.messages_until_pong().into_iter().map(|m| m.sid).collect();
+        client.send(format!(
+            "SUB {subject} 1\r\nSUB {pattern}.> 2\r\nSUB t.> 3\r\nPUB {subject} 0\r\n\r\n"
+        ));
+        let mut sids: Vec<_> = client
+            .messages_until_pong()
+            .into_iter()
+            .map(|m| m.sid)
+            .collect();
         sids.sort();
         assert_eq!(sids, ["1", "3"]);
     }

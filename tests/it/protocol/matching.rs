@@ -120,8 +120,16 @@ both_drivers! {
         }
         for (subject, pattern, matches) in TABLE {
             client.send(format!("PUB {subject} 0\r\n\r\n"));
-            let sid = patterns.iter().position(|p| *p == pattern).unwrap().to_string();
-            let got = client.messages_until_pong().iter().filter(|m| m.sid == sid).count();
+            let sid = patterns
+                .iter()
+                .position(|p| *p == pattern)
+                .unwrap()
+                .to_string();
+            let got = client
+                .messages_until_pong()
+                .iter()
+                .filter(|m| m.sid == sid)
+                .count();
             assert_eq!(got, usize::from(matches), "{subject} {pattern}");
         }
     }

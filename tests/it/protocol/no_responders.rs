@@ -43,7 +43,11 @@ both_drivers! {
         let mut client = requester(&server);
         client.send("SUB r 7\r\nPUB a 0\r\n\r\n");
         client.ping();
-        for json in ["{}", r#"{"headers":true}"#, r#"{"headers":true,"no_responders":false}"#] {
+        for json in [
+            "{}",
+            r#"{"headers":true}"#,
+            r#"{"headers":true,"no_responders":false}"#,
+        ] {
             let mut client = server.bare_client();
             client.connect_quiet();
             client.send(format!("CONNECT {json}\r\nSUB r 7\r\nPUB a r 0\r\n\r\n"));
@@ -96,7 +100,9 @@ both_drivers! {
     fn comes_after_ok_and_not_for_a_refused_publish(driver) {
         let server = Server::start(driver);
         let mut client = server.bare_client();
-        client.send("CONNECT {\"headers\":true,\"no_responders\":true}\r\nSUB r 7\r\nPUB a r 0\r\n\r\n");
+        client.send(
+            "CONNECT {\"headers\":true,\"no_responders\":true}\r\nSUB r 7\r\nPUB a r 0\r\n\r\n",
+        );
         client.expect(format!("+OK\r\n+OK\r\n+OK\r\nHMSG r 7 {NOBODY}"));
         client.send("PUB _SYS.a r 0\r\n\r\n");
         client.expect("-ERR 'Permissions Violation for Publish to \"_SYS.a\"'\r\n");
@@ -111,11 +117,15 @@ both_drivers! {
         responder.ping();
         let mut client = requester(&server);
         for round in 0..200 {
-            client.send(format!("SUB _INBOX.{round} {round}\r\nUNSUB {round} 1\r\nPUB yes _INBOX.{round} 0\r\n\r\n"));
+            client.send(format!(
+                "SUB _INBOX.{round} {round}\r\nUNSUB {round} 1\r\nPUB yes _INBOX.{round} 0\r\n\r\n"
+            ));
             let request = responder.message();
             responder.send(format!("PUB {} 2\r\nok\r\n", request.reply.unwrap()));
             client.expect(format!("MSG _INBOX.{round} {round} 2\r\nok\r\n"));
-            client.send(format!("SUB _NONE.{round} n{round}\r\nPUB no _NONE.{round} 0\r\n\r\nUNSUB n{round}\r\n"));
+            client.send(format!(
+                "SUB _NONE.{round} n{round}\r\nPUB no _NONE.{round} 0\r\n\r\nUNSUB n{round}\r\n"
+            ));
             client.expect(format!("HMSG _NONE.{round} n{round} {NOBODY}"));
         }
         client.ping();

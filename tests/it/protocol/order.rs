@@ -57,7 +57,12 @@ both_drivers! {
         subscriber.ping();
         let subjects = ["a", "b", "c.d", "a", "c.e"];
         let lines: String = (0..COUNT)
-            .map(|number| format!("PUB {} 6\r\n{number:06}\r\n", subjects[number % subjects.len()]))
+            .map(|number| {
+                format!(
+                    "PUB {} 6\r\n{number:06}\r\n",
+                    subjects[number % subjects.len()]
+                )
+            })
             .collect();
         publisher.send(lines);
         publisher.ping();
@@ -128,7 +133,14 @@ both_drivers! {
 
     fn half_an_operation_at_the_end_is_dropped(driver) {
         let server = Server::start(driver);
-        for unfinished in ["P", "PUB a 5", "PUB a 5\r\nhel", "PUB a 5\r\nhello\r", "SUB a", "PING"] {
+        for unfinished in [
+            "P",
+            "PUB a 5",
+            "PUB a 5\r\nhel",
+            "PUB a 5\r\nhello\r",
+            "SUB a",
+            "PING",
+        ] {
             let mut client = server.raw_client();
             client.send(format!("SUB a 1\r\nPING\r\n{unfinished}"));
             client.half_close();

@@ -25,18 +25,30 @@ fn read_to_end(client: &mut RawClient) -> (usize, String) {
 both_drivers! {
     /// With an interval of 1 s: PING at 1, PING at 2, the end at 3. No CONNECT is needed for that.
     fn silent_client_is_stale_at_the_third_look(driver) {
-        let server = Server::with(driver).conf("ping_interval: 1\n").args(&["-D"]).start();
+        let server = Server::with(driver)
+            .conf("ping_interval: 1\n")
+            .args(&["-D"])
+            .start();
         let mut client = server.bare_client();
         let start = Instant::now();
         for second in 1..=2 {
             client.expect("PING\r\n");
             let elapsed = start.elapsed();
-            assert!(elapsed >= Duration::from_millis(1000 * second - 100), "PING after {elapsed:?}");
-            assert!(elapsed < Duration::from_millis(1000 * second + 900), "PING after {elapsed:?}");
+            assert!(
+                elapsed >= Duration::from_millis(1000 * second - 100),
+                "PING after {elapsed:?}"
+            );
+            assert!(
+                elapsed < Duration::from_millis(1000 * second + 900),
+                "PING after {elapsed:?}"
+            );
         }
         client.expect_last("-ERR 'Stale Connection'\r\n");
         let elapsed = start.elapsed();
-        assert!(elapsed >= Duration::from_millis(2900), "stale after {elapsed:?}");
+        assert!(
+            elapsed >= Duration::from_millis(2900),
+            "stale after {elapsed:?}"
+        );
         server.wait_log("Stale Client Connection - Closing", Duration::from_secs(5));
     }
 
@@ -45,7 +57,10 @@ both_drivers! {
             let conf = format!("ping_interval: \"200ms\"\nping_max: {ping_max}\n");
             let server = Server::with(driver).conf(&conf).start();
             let mut client = server.raw_client();
-            assert_eq!(read_to_end(&mut client), (pings, "-ERR 'Stale Connection'\r\n".to_owned()));
+            assert_eq!(
+                read_to_end(&mut client),
+                (pings, "-ERR 'Stale Connection'\r\n".to_owned())
+            );
         }
     }
 
@@ -120,7 +135,10 @@ both_drivers! {
                 }
                 other => panic!("{other}"),
             }
-            assert!(start.elapsed() < 20 * INTERVAL, "{pings} PINGs, {pongs} PONGs");
+            assert!(
+                start.elapsed() < 20 * INTERVAL,
+                "{pings} PINGs, {pongs} PONGs"
+            );
         }
         assert!(pongs >= 2, "not busy");
     }

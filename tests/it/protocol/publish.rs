@@ -32,8 +32,22 @@ both_drivers! {
         let mut payload: Vec<u8> = (0..=255).collect();
         payload.extend(b"\r\nPUB a 1\r\nx\r\nPING\r\n-ERR 'x'\r\n\r\n");
         for size in [0, 1, 2, payload.len()] {
-            publisher.send([format!("PUB a {size}\r\n").as_bytes(), &payload[..size], b"\r\n"].concat());
-            subscriber.expect([format!("MSG a 1 {size}\r\n").as_bytes(), &payload[..size], b"\r\n"].concat());
+            publisher.send(
+                [
+                    format!("PUB a {size}\r\n").as_bytes(),
+                    &payload[..size],
+                    b"\r\n",
+                ]
+                .concat(),
+            );
+            subscriber.expect(
+                [
+                    format!("MSG a 1 {size}\r\n").as_bytes(),
+                    &payload[..size],
+                    b"\r\n",
+                ]
+                .concat(),
+            );
         }
         publisher.ping();
         subscriber.ping();
@@ -79,7 +93,9 @@ both_drivers! {
         client.expect("+OK\r\n");
         for subject in NOT_LITERAL {
             client.send(format!("PUB {subject} 2\r\nhi\r\n"));
-            client.expect(format!("-ERR 'Invalid Publish Subject'\r\n+OK\r\nMSG {subject} 1 2\r\nhi\r\n"));
+            client.expect(format!(
+                "-ERR 'Invalid Publish Subject'\r\n+OK\r\nMSG {subject} 1 2\r\nhi\r\n"
+            ));
         }
         for subject in ["foo", "foo*", "a.b>", "**", "a.*b"] {
             client.send(format!("PUB {subject} 0\r\n\r\n"));
@@ -104,14 +120,24 @@ both_drivers! {
         let mut client = server.bare_client();
         client.send("SUB _SYS.> 1\r\nSUB > 2\r\n");
         client.expect("+OK\r\n+OK\r\n");
-        for (subject, quoted) in [("_SYS.x", "_SYS.x"), ("_SYS.", "_SYS."), ("_SYS.a\"\\\u{1}\u{e9}", "_SYS.a\\\"\\\\\\x01\u{e9}")] {
+        for (subject, quoted) in [
+            ("_SYS.x", "_SYS.x"),
+            ("_SYS.", "_SYS."),
+            ("_SYS.a\"\\\u{1}\u{e9}", "_SYS.a\\\"\\\\\\x01\u{e9}"),
+        ] {
             client.send(format!("PUB {subject} 2\r\nhi\r\n"));
             if subject == "_SYS." {
                 client.expect("-ERR 'Invalid Publish Subject'\r\n");
             }
-            client.expect(format!("-ERR 'Permissions Violation for Publish to \"{quoted}\"'\r\n"));
+            client.expect(format!(
+                "-ERR 'Permissions Violation for Publish to \"{quoted}\"'\r\n"
+            ));
             client.ping();
-            wait_error_line(&server, &client, &format!("Publish Violation - User \"\", Subject \"{quoted}\""));
+            wait_error_line(
+                &server,
+                &client,
+                &format!("Publish Violation - User \"\", Subject \"{quoted}\""),
+            );
         }
         for subject in ["_SYS", "_SYSx", "_SYSx.y", "$SYS.x", "x._SYS.y", "_sys.x"] {
             client.send(format!("PUB {subject} 0\r\n\r\n"));

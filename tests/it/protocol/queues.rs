@@ -22,17 +22,24 @@ both_drivers! {
         let counts = by_sid(&mut client);
         assert_eq!(counts.values().sum::<usize>(), 100);
         // The figure of the original's own suite.
-        assert!(counts.len() == 2 && counts.values().all(|n| *n >= 35), "{counts:?}");
+        assert!(
+            counts.len() == 2 && counts.values().all(|n| *n >= 35),
+            "{counts:?}"
+        );
     }
 
     fn groups_are_apart_and_plain_subscriptions_get_their_copy(driver) {
         let server = Server::start(driver);
         let mut client = server.raw_client();
-        client.send("SUB a q1 1\r\nSUB a q1 2\r\nSUB a q2 3\r\nSUB a 4\r\nSUB > 5\r\nSUB b q1 6\r\n");
+        client
+            .send("SUB a q1 1\r\nSUB a q1 2\r\nSUB a q2 3\r\nSUB a 4\r\nSUB > 5\r\nSUB b q1 6\r\n");
         client.send("PUB a 0\r\n\r\n".repeat(40));
         let counts = by_sid(&mut client);
         let of = |sid| counts.get(sid).copied().unwrap_or(0);
-        assert_eq!((of("1") + of("2"), of("3"), of("4"), of("5"), of("6")), (40, 40, 40, 40, 0));
+        assert_eq!(
+            (of("1") + of("2"), of("3"), of("4"), of("5"), of("6")),
+            (40, 40, 40, 40, 0)
+        );
     }
 
     fn a_group_spans_all_matching_patterns(driver) {
@@ -42,11 +49,17 @@ both_drivers! {
         client.send("PUB a.b 0\r\n\r\n".repeat(200));
         let counts = by_sid(&mut client);
         assert_eq!(counts.values().sum::<usize>(), 200);
-        assert!(counts.len() == 4 && counts.values().all(|n| *n >= 15), "{counts:?}");
+        assert!(
+            counts.len() == 4 && counts.values().all(|n| *n >= 15),
+            "{counts:?}"
+        );
         client.send("PUB a.c 0\r\n\r\n".repeat(50));
         let counts = by_sid(&mut client);
         assert_eq!(counts.values().sum::<usize>(), 50);
-        assert!(!counts.contains_key("1") && !counts.contains_key("4"), "{counts:?}");
+        assert!(
+            !counts.contains_key("1") && !counts.contains_key("4"),
+            "{counts:?}"
+        );
     }
 
     fn members_over_connections_get_each_message_once(driver) {
@@ -62,11 +75,13 @@ both_drivers! {
         }
         publisher.ping();
         let messages = members.iter_mut().map(RawClient::messages_until_pong);
-        let counts: Vec<_> = messages.map(|messages| {
-            let payloads: Vec<_> = messages.into_iter().map(|m| m.payload).collect();
-            assert!(payloads.is_sorted(), "out of order");
-            payloads
-        }).collect();
+        let counts: Vec<_> = messages
+            .map(|messages| {
+                let payloads: Vec<_> = messages.into_iter().map(|m| m.payload).collect();
+                assert!(payloads.is_sorted(), "out of order");
+                payloads
+            })
+            .collect();
         assert!(counts.iter().all(|payloads| payloads.len() >= 50), "uneven");
         let mut all: Vec<_> = counts.concat();
         all.sort();

@@ -38,7 +38,9 @@ both_drivers! {
         let mut client = server.raw_client();
         client.send("SUB foo* 1\r\nSUB foo.** 2\r\nSUB foo.>x 3\r\nSUB *x.>> 4\r\n");
         client.ping();
-        client.send("PUB foobar 0\r\n\r\nPUB foo.bar 0\r\n\r\nPUB foo.barx 0\r\n\r\nPUB ax.y 0\r\n\r\n");
+        client.send(
+            "PUB foobar 0\r\n\r\nPUB foo.bar 0\r\n\r\nPUB foo.barx 0\r\n\r\nPUB ax.y 0\r\n\r\n",
+        );
         client.ping();
         for (subject, sid) in [("foo*", 1), ("foo.**", 2), ("foo.>x", 3), ("*x.>>", 4)] {
             client.send(format!("PUB {subject} 0\r\n\r\n"));
@@ -67,7 +69,11 @@ both_drivers! {
         messages.sort_by(|a, b| a.sid.cmp(&b.sid));
         let sids: Vec<_> = messages.iter().map(|m| m.sid.as_str()).collect();
         assert_eq!(sids, ["1", "2", "3", "4", "5"]);
-        assert!(messages.iter().all(|m| m.subject == "a" && m.payload == b"hi"));
+        assert!(
+            messages
+                .iter()
+                .all(|m| m.subject == "a" && m.payload == b"hi")
+        );
     }
 
     fn sids_belong_to_their_connection(driver) {
@@ -108,7 +114,9 @@ both_drivers! {
         let server = Server::with(driver).conf("max_subscriptions: 1\n").start();
         let mut client = server.raw_client();
         for round in 0..20 {
-            client.send(format!("SUB a {round}\r\nUNSUB {round} 1\r\nPUB a 0\r\n\r\n"));
+            client.send(format!(
+                "SUB a {round}\r\nUNSUB {round} 1\r\nPUB a 0\r\n\r\n"
+            ));
             client.expect(format!("MSG a {round} 0\r\n\r\n"));
         }
         client.ping();

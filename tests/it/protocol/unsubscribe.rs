@@ -24,11 +24,23 @@ both_drivers! {
     fn max_is_counted_from_the_subscription_on(driver) {
         let server = Server::start(driver);
         let mut client = server.raw_client();
-        for (before, max, after) in [(0, 1, 1), (0, 5, 5), (2, 5, 3), (4, 5, 1), (5, 5, 0), (6, 5, 0), (3, 1, 0)] {
+        for (before, max, after) in [
+            (0, 1, 1),
+            (0, 5, 5),
+            (2, 5, 3),
+            (4, 5, 1),
+            (5, 5, 0),
+            (6, 5, 0),
+            (3, 1, 0),
+        ] {
             client.send("SUB a 1\r\n");
             assert_eq!(delivered(&mut client, before), before);
             client.send(format!("UNSUB 1 {max}\r\n"));
-            assert_eq!(delivered(&mut client, 10), after, "{before} before, max {max}");
+            assert_eq!(
+                delivered(&mut client, 10),
+                after,
+                "{before} before, max {max}"
+            );
             client.send("UNSUB 1\r\n");
         }
     }
@@ -36,11 +48,21 @@ both_drivers! {
     fn a_later_number_replaces_the_earlier(driver) {
         let server = Server::start(driver);
         let mut client = server.raw_client();
-        for (first, between, second, after) in [(2, 0, 4, 4), (4, 0, 2, 2), (4, 3, 6, 3), (4, 3, 2, 0), (9, 3, 3, 0)] {
+        for (first, between, second, after) in [
+            (2, 0, 4, 4),
+            (4, 0, 2, 2),
+            (4, 3, 6, 3),
+            (4, 3, 2, 0),
+            (9, 3, 3, 0),
+        ] {
             client.send(format!("SUB a 1\r\nUNSUB 1 {first}\r\n"));
             assert_eq!(delivered(&mut client, between), between);
             client.send(format!("UNSUB 1 {second}\r\n"));
-            assert_eq!(delivered(&mut client, 10), after, "{first}, then {second} after {between}");
+            assert_eq!(
+                delivered(&mut client, 10),
+                after,
+                "{first}, then {second} after {between}"
+            );
             client.send("UNSUB 1\r\n");
         }
     }

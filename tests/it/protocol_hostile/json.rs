@@ -70,7 +70,14 @@ both_drivers! {
             (format!("{{\"x\":{}}}", nest("[", "]", DEPTH)), true),
             (format!("{{\"x\":{}}}", nest("[", "]", DEPTH - 1)), false),
             (format!("{{\"x\":{}}}", nest("[", "]", DEPTH + 1)), false),
-            (format!("{{\"x\":{}null{}}}", "{\"a\":".repeat(DEPTH), "}".repeat(DEPTH)), true),
+            (
+                format!(
+                    "{{\"x\":{}null{}}}",
+                    "{\"a\":".repeat(DEPTH),
+                    "}".repeat(DEPTH)
+                ),
+                true,
+            ),
             (format!("{{\"x\":{}", "{\"a\":".repeat(DEPTH)), false),
             (format!("{{\"verbose\":{}}}", nest("[", "]", DEPTH)), false),
             (nest("[", "]", DEPTH), false),
@@ -82,15 +89,28 @@ both_drivers! {
             (format!("{{\"name\":\"{long}"), false),
             (format!("{{\"x\":{}}}", "9".repeat(1_000_000)), true),
             (format!("{{\"protocol\":{}}}", "9".repeat(1_000_000)), false),
-            (format!("{{\"name\":\"{}\"}}", "\\u0000".repeat(100_000)), true),
-            (format!("{{\"name\":\"{}\"}}", "\\ud800".repeat(100_000)), true),
+            (
+                format!("{{\"name\":\"{}\"}}", "\\u0000".repeat(100_000)),
+                true,
+            ),
+            (
+                format!("{{\"name\":\"{}\"}}", "\\ud800".repeat(100_000)),
+                true,
+            ),
             (format!("{{{}}}", keys.join(",")), true),
             (format!("{{{same}}}"), true),
-            (format!("{}{{}}{}", " ".repeat(500_000), " ".repeat(500_000)), true),
+            (
+                format!("{}{{}}{}", " ".repeat(500_000), " ".repeat(500_000)),
+                true,
+            ),
         ];
         for (document, expected) in &inputs {
             let shown: String = document.chars().take(40).collect();
-            assert_eq!(is_accepted(&server, document.as_bytes()), *expected, "{shown}…");
+            assert_eq!(
+                is_accepted(&server, document.as_bytes()),
+                *expected,
+                "{shown}…"
+            );
         }
         server.bare_client().ping();
         println!("P5: {} deep and long inputs, 0 crashes", inputs.len());
@@ -106,7 +126,11 @@ both_drivers! {
                 }
                 let document = format!("{{\"{key}\":{value}}}");
                 // Protocol 0 and 1 are all there is; 0 is tried elsewhere.
-                assert_eq!(is_accepted(&server, document.as_bytes()), accepted.contains(&value), "{document}");
+                assert_eq!(
+                    is_accepted(&server, document.as_bytes()),
+                    accepted.contains(&value),
+                    "{document}"
+                );
                 inputs += 1;
             }
         }
@@ -117,7 +141,11 @@ both_drivers! {
         let server = Server::start(driver);
         assert!(is_accepted(&server, DOCUMENT.as_bytes()));
         for length in 0..DOCUMENT.len() {
-            assert!(!is_accepted(&server, &DOCUMENT.as_bytes()[..length]), "{}", &DOCUMENT[..length]);
+            assert!(
+                !is_accepted(&server, &DOCUMENT.as_bytes()[..length]),
+                "{}",
+                &DOCUMENT[..length]
+            );
         }
         println!("P5: {} truncations, 0 accepted", DOCUMENT.len());
     }
@@ -141,7 +169,11 @@ both_drivers! {
             let answer = client.read_to_end();
             // Control bytes are never allowed; a brace may stand in a string.
             let is_refused = answer.is_empty();
-            assert!(is_refused || damage == b'{', "{damage} at {at}: {}", answer.escape_ascii());
+            assert!(
+                is_refused || damage == b'{',
+                "{damage} at {at}: {}",
+                answer.escape_ascii()
+            );
         }
         server.bare_client().ping();
         println!("P5: {inputs} damaged documents, 0 crashes");

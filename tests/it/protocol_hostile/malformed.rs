@@ -128,7 +128,11 @@ both_drivers! {
                 differences.push(format!("{}: {}", line.escape_ascii(), got.escape_ascii()));
             }
         }
-        println!("P2: {} lines, {} differences", LINES.len(), differences.len());
+        println!(
+            "P2: {} lines, {} differences",
+            LINES.len(),
+            differences.len()
+        );
         assert!(differences.is_empty(), "{}", differences.join("\n"));
         witness.send("PUB witness 0\r\n\r\n");
         witness.expect("MSG witness 1 0\r\n\r\n");
@@ -168,7 +172,9 @@ both_drivers! {
     /// Bytes of every value, alone and in the middle of a line.
     fn every_byte(driver) {
         let server = Server::start(driver);
-        let mut alone: Vec<_> = (0..=255_u8).map(|byte| (byte, server.bare_client())).collect();
+        let mut alone: Vec<_> = (0..=255_u8)
+            .map(|byte| (byte, server.bare_client()))
+            .collect();
         for (byte, client) in &mut alone {
             client.send([*byte, b'?', b'\r', b'\n']);
         }

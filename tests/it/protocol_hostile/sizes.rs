@@ -99,7 +99,13 @@ both_drivers! {
             let mut client = with_headers(&server);
             client.send(format!("SUB a 1\r\nHPUB a {size} 5\r\nhello\r\n"));
             let message = client.message();
-            assert_eq!((message.headers.len() + message.payload.len(), message.subject.as_str()), (5, "a"));
+            assert_eq!(
+                (
+                    message.headers.len() + message.payload.len(),
+                    message.subject.as_str()
+                ),
+                (5, "a")
+            );
             client.ping();
         }
         let mut inputs = 4;
@@ -134,8 +140,14 @@ both_drivers! {
         }
         wait_all_read(&server);
         let growth = server.rss_bytes().saturating_sub(base);
-        println!("P3: {CONNECTIONS} × 1 MiB announced, RSS + {} KiB", growth / 1024);
-        assert!(growth <= CONNECTIONS as u64 * 4096, "RSS grew by {growth} bytes");
+        println!(
+            "P3: {CONNECTIONS} × 1 MiB announced, RSS + {} KiB",
+            growth / 1024
+        );
+        assert!(
+            growth <= CONNECTIONS as u64 * 4096,
+            "RSS grew by {growth} bytes"
+        );
         // The rest may still come.
         let mut subscriber = server.raw_client();
         subscriber.send("SUB a 1\r\n");

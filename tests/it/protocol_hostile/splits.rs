@@ -132,7 +132,9 @@ fn assert_none(what: &str, differences: &[String]) {
 both_drivers! {
     fn unsplit(driver) {
         let server = start(driver);
-        let whole: Vec<_> = (0..TRANSCRIPTS.len()).map(|transcript| (transcript, usize::MAX)).collect();
+        let whole: Vec<_> = (0..TRANSCRIPTS.len())
+            .map(|transcript| (transcript, usize::MAX))
+            .collect();
         let differences = run_split(&server, &whole);
         assert_none(&format!("P1: {} transcripts", whole.len()), &differences);
     }
@@ -150,7 +152,14 @@ both_drivers! {
             .collect();
         let differences = run_split(&server, &places);
         assert!(places.len() > 1800, "{} splits", places.len());
-        assert_none(&format!("P1: {} transcripts, {} splits", TRANSCRIPTS.len(), places.len()), &differences);
+        assert_none(
+            &format!(
+                "P1: {} transcripts, {} splits",
+                TRANSCRIPTS.len(),
+                places.len()
+            ),
+            &differences,
+        );
     }
 
     /// Each byte is read by the server before the next one is sent.
@@ -159,14 +168,30 @@ both_drivers! {
         let mut open: Vec<_> = (0..TRANSCRIPTS.len())
             .map(|transcript| Conversation::open(&server, transcript, transcript, "byte by byte"))
             .collect();
-        let longest = open.iter().map(|conversation| conversation.input.len()).max().unwrap_or(0);
+        let longest = open
+            .iter()
+            .map(|conversation| conversation.input.len())
+            .max()
+            .unwrap_or(0);
         for at in 0..longest {
-            for conversation in open.iter_mut().filter(|conversation| at < conversation.input.len()) {
+            for conversation in open
+                .iter_mut()
+                .filter(|conversation| at < conversation.input.len())
+            {
                 conversation.send(at..at + 1);
             }
             wait_all_read(&server);
         }
-        let differences: Vec<_> = open.into_iter().filter_map(Conversation::difference).collect();
-        assert_none(&format!("P1: {} transcripts, {longest} bytes at most, dribbled", TRANSCRIPTS.len()), &differences);
+        let differences: Vec<_> = open
+            .into_iter()
+            .filter_map(Conversation::difference)
+            .collect();
+        assert_none(
+            &format!(
+                "P1: {} transcripts, {longest} bytes at most, dribbled",
+                TRANSCRIPTS.len()
+            ),
+            &differences,
+        );
     }
 }

@@ -17,12 +17,15 @@ const ROUNDS: u32 = 8;
 
 const INVALID: &str = "-ERR 'Invalid Subject'\r\n";
 
+/// Makes, for a round, what is sent and what must be answered.
+type Operation<'a> = dyn Fn(u32) -> (String, String) + 'a;
+
 /// Makes an operation several times; gives the mean of the server's processor time, and the longest
 /// time until the answer, which a busy machine may stretch.
 fn measure(
     server: &Server,
     client: &mut RawClient,
-    operation: impl Fn(u32) -> (String, String),
+    operation: &Operation<'_>,
 ) -> (Duration, Duration) {
     client.ping();
     let before = server.cpu_time();
@@ -48,24 +51,56 @@ both_drivers! {
         let mut client = server.raw_client();
         let token = "t".repeat(4096);
         let sid = "s".repeat(4096);
-        let sub = |round: u32, subject: String| (format!("SUB {subject} {round}\r\nUNSUB {round}\r\n"), String::new());
+        let sub = |round: u32, subject: String| {
+            (
+                format!("SUB {subject} {round}\r\nUNSUB {round}\r\n"),
+                String::new(),
+            )
+        };
         let bad = |subject: String| (format!("SUB {subject} 1\r\n"), INVALID.to_owned());
         let publish = |subject: String| (format!("PUB {subject} 0\r\n\r\n"), String::new());
-        let operations: [(&str, &dyn Fn(u32) -> (String, String)); 14] = [
-            ("SUB, 10 000 tokens", &|round| sub(round, subject(round, "a", TOKENS))),
-            ("SUB, 10 000 *", &|round| sub(round, subject(round, "*", TOKENS))),
-            ("SUB, 9999 * and >", &|round| sub(round, format!("{}.>", subject(round, "*", TOKENS - 1)))),
-            ("SUB, > in the middle", &|round| bad(format!("{}.>.a", subject(round, "a", TOKENS - 2)))),
-            ("SUB, > first", &|round| bad(format!(">.{}", subject(round, "a", TOKENS - 1)))),
+        let operations: [(&str, &Operation<'_>); 14] = [
+            ("SUB, 10 000 tokens", &|round| {
+                sub(round, subject(round, "a", TOKENS))
+            }),
+            ("SUB, 10 000 *", &|round| {
+                sub(round, subject(round, "*", TOKENS))
+            }),
+            ("SUB, 9999 * and >", &|round| {
+                sub(round, format!("{}.>", subject(round, "*", TOKENS - 1)))
+            }),
+            ("SUB, > in the middle", &|round| {
+                bad(format!("{}.>.a", subject(round, "a", TOKENS - 2)))
+            }),
+            ("SUB, > first", &|round| {
+                bad(format!(">.{}", subject(round, "a", TOKENS - 1)))
+            }),
             ("SUB, 10 000 >", &|_| bad(vec![">"; TOKENS].join("."))),
             ("SUB, nothing but points", &|_| bad(".".repeat(TOKENS))),
-            ("SUB, empty token last", &|round| bad(format!("{}.", subject(round, "a", TOKENS)))),
-            ("SUB, 4 KiB token", &|round| sub(round, format!("{round}.{token}.*"))),
-            ("SUB, 4 KiB sid", &|_| (format!("SUB a {sid}\r\nPUB a 0\r\n\r\nUNSUB {sid}\r\n"), format!("MSG a {sid} 0\r\n\r\n"))),
-            ("PUB, 10 000 tokens", &|round| publish(subject(round, "a", TOKENS))),
-            ("PUB, 10 000 *", &|round| publish(subject(round, "*", TOKENS))),
-            ("PUB, nothing but points", &|round| publish(format!("{round}{}", ".".repeat(TOKENS)))),
-            ("PUB, 4 KiB token", &|round| publish(format!("{round}.{token}"))),
+            ("SUB, empty token last", &|round| {
+                bad(format!("{}.", subject(round, "a", TOKENS)))
+            }),
+            ("SUB, 4 KiB token", &|round| {
+                sub(round, format!("{round}.{token}.*"))
+            }),
+            ("SUB, 4 KiB sid", &|_| {
+                (
+                    format!("SUB a {sid}\r\nPUB a 0\r\n\r\nUNSUB {sid}\r\n"),
+                    format!("MSG a {sid} 0\r\n\r\n"),
+                )
+            }),
+            ("PUB, 10 000 tokens", &|round| {
+                publish(subject(round, "a", TOKENS))
+            }),
+            ("PUB, 10 000 *", &|round| {
+                publish(subject(round, "*", TOKENS))
+            }),
+            ("PUB, nothing but points", &|round| {
+                publish(format!("{round}{}", ".".repeat(TOKENS)))
+            }),
+            ("PUB, 4 KiB token", &|round| {
+                publish(format!("{round}.{token}"))
+            }),
         ];
         let mut worst = Duration::ZERO;
         for (name, operation) in operations {
@@ -87,22 +122,34 @@ both_drivers! {
             patterns.push(format!("{}.>", vec!["a"; depth].join(".")));
             patterns.push(format!("{}.b", vec!["*.a"; depth].join(".")));
             patterns.push(format!("{}.b", vec!["a.*"; depth].join(".")));
-            patterns.push(format!("{}.{}.b", vec!["*"; depth].join("."), vec!["a"; 100].join(".")));
+            patterns.push(format!(
+                "{}.{}.b",
+                vec!["*"; depth].join("."),
+                vec!["a"; 100].join(".")
+            ));
         }
         for (sid, pattern) in patterns.iter().enumerate() {
             client.send(format!("SUB {pattern} {sid}\r\n"));
         }
-        let expected = (0..100).map(|n| format!("{}.>", vec!["a"; n + 1].join("."))).collect::<Vec<_>>();
+        let expected = (0..100)
+            .map(|n| format!("{}.>", vec!["a"; n + 1].join(".")))
+            .collect::<Vec<_>>();
         assert!(expected.iter().all(|pattern| patterns.contains(pattern)));
         client.ping();
         let before = server.cpu_time();
         for round in 0..ROUNDS {
             // Every `a.….>` of fewer tokens matches, and nothing that ends in `b`.
-            client.send(format!("PUB {}.{round} 0\r\n\r\n", vec!["a"; 200].join(".")));
+            client.send(format!(
+                "PUB {}.{round} 0\r\n\r\n",
+                vec!["a"; 200].join(".")
+            ));
             assert_eq!(client.messages_until_pong().len(), expected.len());
         }
         let cost = (server.cpu_time() - before) / ROUNDS;
-        println!("P6: PUB beside {} hostile patterns: {cost:?}", patterns.len());
+        println!(
+            "P6: PUB beside {} hostile patterns: {cost:?}",
+            patterns.len()
+        );
         assert!(cost <= COST_MAX, "{cost:?}");
     }
 
@@ -111,7 +158,12 @@ both_drivers! {
         let server = Server::with(driver).conf(CONF).start();
         let (mut publisher, mut subscriber) = (server.raw_client(), server.raw_client());
         let name = subject(7, "a", TOKENS);
-        for pattern in [name.clone(), subject(7, "*", TOKENS), "7.>".to_owned(), format!("{}.>", vec!["*"; TOKENS - 1].join("."))] {
+        for pattern in [
+            name.clone(),
+            subject(7, "*", TOKENS),
+            "7.>".to_owned(),
+            format!("{}.>", vec!["*"; TOKENS - 1].join(".")),
+        ] {
             subscriber.send(format!("SUB {pattern} 1\r\n"));
             subscriber.ping();
             publisher.send(format!("PUB {name} 2\r\nhi\r\n"));
@@ -121,7 +173,11 @@ both_drivers! {
             subscriber.ping();
         }
         // One token more or less is another subject.
-        subscriber.send(format!("SUB {} 1\r\nSUB {} 2\r\n", subject(7, "*", TOKENS - 1), subject(7, "*", TOKENS + 1)));
+        subscriber.send(format!(
+            "SUB {} 1\r\nSUB {} 2\r\n",
+            subject(7, "*", TOKENS - 1),
+            subject(7, "*", TOKENS + 1)
+        ));
         subscriber.ping();
         publisher.send(format!("PUB {name} 2\r\nhi\r\n"));
         publisher.ping();

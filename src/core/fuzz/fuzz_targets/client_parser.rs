@@ -20,7 +20,8 @@ const LISTENER: ConnKey = ConnKey(0);
 const CLIENT: ConnKey = ConnKey(1);
 const CONNECTIONS: usize = 2;
 /// What the listener says: it hears everything, one way or another.
-const LISTENING: &[u8] = b"CONNECT {\"verbose\":false,\"headers\":true}\r\nSUB > all\r\nSUB a.* few one\r\n";
+const LISTENING: &[u8] =
+    b"CONNECT {\"verbose\":false,\"headers\":true}\r\nSUB > all\r\nSUB a.* few one\r\n";
 /// Turns after which an engine that still has not come to rest never will.
 const TURNS_MAX: usize = 100_000;
 
@@ -47,7 +48,10 @@ struct Wires {
 impl Wires {
     fn wire(&mut self, key: ConnKey) -> &mut Wire {
         let wire = &mut self.wires[key.0 as usize];
-        assert!(!wire.is_released, "a connection that was let go is named again");
+        assert!(
+            !wire.is_released,
+            "a connection that was let go is named again"
+        );
         wire
     }
 
@@ -60,7 +64,11 @@ impl Wires {
             if readable || writable {
                 wire.is_read_armed &= !readable;
                 wire.is_write_armed = false;
-                ready.push(Ready { key: ConnKey(at as u32), readable, writable });
+                ready.push(Ready {
+                    key: ConnKey(at as u32),
+                    readable,
+                    writable,
+                });
             }
         }
         ready
@@ -72,7 +80,11 @@ impl Edge for Wires {
         assert!(!into.is_empty(), "a read of nothing");
         let wire = self.wire(key);
         let Some(piece) = wire.incoming.front_mut() else {
-            return if wire.is_finished { Received::Eof } else { Received::Blocked };
+            return if wire.is_finished {
+                Received::Eof
+            } else {
+                Received::Blocked
+            };
         };
         let n = piece.len().min(into.len());
         into[..n].copy_from_slice(&piece[..n]);
@@ -129,7 +141,11 @@ impl Edge for Wires {
 fn setup(is_logged: bool) -> Setup {
     Setup {
         shard: 0,
-        limits: Limits { control_line_bytes_max: 512, payload_bytes_max: 4096, ..Limits::default() },
+        limits: Limits {
+            control_line_bytes_max: 512,
+            payload_bytes_max: 4096,
+            ..Limits::default()
+        },
         info: ServerInfo {
             server_id: "S".into(),
             server_name: "S".into(),
@@ -152,12 +168,12 @@ fn setup(is_logged: bool) -> Setup {
 
 /// Turns until nothing more happens.
 fn settle(engine: &mut Engine, wires: &mut Wires) {
+    let mut ready = wires.ready();
     for _ in 0..TURNS_MAX {
-        let ready = wires.ready();
-        let was_ready = !ready.is_empty();
         let next = engine.turn(wires, &ready, Time::ZERO);
         engine.poll_log();
-        if matches!(next, Next::Park(_)) && !was_ready {
+        ready = wires.ready();
+        if ready.is_empty() && matches!(next, Next::Park(_)) {
             engine.check_invariants();
             return;
         }
@@ -167,7 +183,11 @@ fn settle(engine: &mut Engine, wires: &mut Wires) {
 
 /// What everyone was told when the client sent `pieces`, and how it ended.
 fn converse(pieces: &[&[u8]], room: usize, is_logged: bool) -> Vec<(Vec<u8>, Option<CloseReason>)> {
-    let mut wires = Wires { wires: Default::default(), room, used: [0; CONNECTIONS] };
+    let mut wires = Wires {
+        wires: Default::default(),
+        room,
+        used: [0; CONNECTIONS],
+    };
     let mut engine = Engine::new(setup(is_logged), Time::ZERO);
     for key in [LISTENER, CLIENT] {
         let opening = Opening {
@@ -214,7 +234,9 @@ fn cut(mut bytes: &[u8], mean: u8) -> Vec<&[u8]> {
 }
 
 fuzz_target!(|input: &[u8]| {
-    let [mean, room, bytes @ ..] = input else { return };
+    let [mean, room, bytes @ ..] = input else {
+        return;
+    };
     // A peer that takes one byte at a time would make a run of 8 KiB slow, not more thorough.
     let room = 64 + usize::from(*room) * 16;
     let whole = converse(&[bytes], usize::MAX, false);

@@ -32,7 +32,10 @@ impl Sources for Same<'_> {
 
 fn check_map(map: &Map) {
     for entry in map.iter() {
-        assert!(entry.key_position.line > 0 && entry.key_position.column > 0, "places count from 1");
+        assert!(
+            entry.key_position.line > 0 && entry.key_position.column > 0,
+            "places count from 1"
+        );
         check_value(&entry.value.value);
     }
 }
@@ -50,7 +53,14 @@ fuzz_target!(|input: &[u8]| {
     let end = input.iter().position(|&b| b == 0).unwrap_or(input.len());
     let (main, rest) = input.split_at(end);
     let text = rest.get(1..).unwrap_or_default();
-    match parse_text(Path::new("f"), main, &mut Same { text, files_left: FILES_MAX }) {
+    match parse_text(
+        Path::new("f"),
+        main,
+        &mut Same {
+            text,
+            files_left: FILES_MAX,
+        },
+    ) {
         Ok(map) => check_map(&map),
         Err(error) => assert!(!error.to_string().contains('\n'), "an error is one line"),
     }

@@ -32,6 +32,8 @@ pub struct ChunkPool {
     large: Vec<Vec<u8>>,
     /// Given back beyond what is kept; freed a few per turn.
     retired: Vec<Vec<u8>>,
+    /// Spare large chunks that were not needed since the last [`ChunkPool::trim`].
+    idle: usize,
 }
 
 impl ChunkPool {
@@ -42,7 +44,9 @@ impl ChunkPool {
         } else {
             (&mut self.small, SMALL_CHUNK_BYTES)
         };
-        spare.pop().unwrap_or_else(|| Vec::with_capacity(bytes))
+        let chunk = spare.pop().unwrap_or_else(|| Vec::with_capacity(bytes));
+        self.idle = self.idle.min(self.large.len());
+        chunk
     }
 
     fn give_back(&mut self, mut chunk: Vec<u8>) {
@@ -57,6 +61,22 @@ impl ChunkPool {
         } else {
             self.retired.push(chunk);
         }
+    }
+
+    /// Gives up half of the large chunks that were spare all the time since the last call; to be called
+    /// now and then. Without that a burst would keep its memory for ever, and not only in chunks: a
+    /// few of them, strewn over the allocator's pages, hold all of these. True if it should be called
+    /// again.
+    pub fn trim(&mut self) -> bool {
+        let kept = self.large.len() - self.idle.div_ceil(2);
+        self.retired.extend(self.large.drain(kept..));
+        self.idle = self.large.len();
+        self.holds_spares()
+    }
+
+    /// Whether there are large chunks to spare.
+    pub fn holds_spares(&self) -> bool {
+        !self.large.is_empty()
     }
 
     /// Frees some of what was given back; to be called once per turn. True if there is more.
@@ -214,6 +234,30 @@ mod tests {
         assert_eq!(pool.large.len(), SPARE_CHUNKS_MAX);
         assert!(pool.free_some());
         assert!(!pool.free_some());
+    }
+
+    #[test]
+    fn spare_chunks_go_when_nobody_needs_them() {
+        let (mut outbox, mut pool) = (Outbox::default(), ChunkPool::default());
+        let fill = |outbox: &mut Outbox, pool: &mut ChunkPool, chunks: usize| {
+            outbox.push(pool, &vec![7u8; chunks * LARGE_CHUNK_BYTES], &[]);
+            outbox.clear(pool);
+        };
+        fill(&mut outbox, &mut pool, 100);
+        pool.trim();
+        // In use again and again: kept, but for half of those that never were.
+        for _ in 0..20 {
+            fill(&mut outbox, &mut pool, 40);
+            assert!(pool.trim());
+        }
+        assert_eq!(pool.large.len(), 40);
+        let mut calls = 1;
+        while pool.trim() {
+            calls += 1;
+        }
+        assert!(calls <= 8, "{calls}");
+        while pool.free_some() {}
+        assert!(!pool.holds_spares() && pool.retired.is_empty());
     }
 
     proptest! {

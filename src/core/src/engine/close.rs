@@ -16,7 +16,7 @@ use crate::proto::encode;
 
 /// How long a closed connection's input is read and thrown away, so that what was sent last arrives.
 pub(super) const LINGER_MAX: Duration = Duration::from_secs(1);
-/// Bytes of subjects kept of a closed connection.
+/// Bytes of subjects kept of a closed connection, with what it takes to keep them.
 const CLOSED_SUBJECT_BYTES_MAX: usize = 16 * 1024;
 
 /// The last connections that ended, oldest first.
@@ -48,8 +48,8 @@ impl ClosedRing {
         self.entries.len()
     }
 
-    pub(super) fn iter_from(&self, from: u32) -> impl Iterator<Item = &ConnSnapshot> {
-        self.entries.iter().skip(from as usize)
+    pub(super) fn iter_mut_from(&mut self, from: u32) -> impl Iterator<Item = &mut ConnSnapshot> {
+        self.entries.iter_mut().skip(from as usize)
     }
 }
 
@@ -90,6 +90,7 @@ impl Engine {
             return;
         }
         self.look_by(key, self.now + self.limits.write_deadline);
+        self.hand_over_log(edge);
         self.flush(edge, key);
     }
 
@@ -119,14 +120,8 @@ impl Engine {
         {
             return false;
         }
-        if let Some(mut entry) = self.describe(key, true) {
+        if let Some(mut entry) = self.describe(key, CLOSED_SUBJECT_BYTES_MAX) {
             entry.stop = Some((self.now, reason));
-            let mut room = CLOSED_SUBJECT_BYTES_MAX;
-            entry.subjects.retain(|s| {
-                let fits = s.len() <= room;
-                room = room.saturating_sub(s.len());
-                fits
-            });
             self.closed.push(entry);
         }
         self.log_closed(key);

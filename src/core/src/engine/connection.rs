@@ -33,7 +33,10 @@ pub(crate) enum Pause {
 pub(crate) enum LastChance {
     NotNeeded,
     Asked,
-    Taken,
+    /// Read for the first time then, but perhaps not to the end.
+    Taken {
+        since: Time,
+    },
 }
 
 /// Address and id of a connection, as log lines name it: `IP:PORT - cid:N`.
@@ -79,6 +82,8 @@ pub(crate) struct Connection {
     pub(crate) last_activity: Time,
     /// When the socket last accepted a byte, or became stuck.
     pub(crate) last_progress: Time,
+    /// When a write was last tried though nobody had told of room.
+    pub(crate) last_try: Time,
 
     pub(crate) hint: MatchHint,
     pub(crate) subs: ConnSubs,
@@ -122,6 +127,7 @@ impl Connection {
             traffic: Traffic::default(),
             last_activity: now,
             last_progress: now,
+            last_try: now,
             hint: MatchHint::default(),
             subs: ConnSubs::default(),
             input: Vec::new(),
@@ -143,9 +149,9 @@ impl Connection {
     }
 
     /// The socket was read, even if it had nothing.
-    pub(crate) fn note_read(&mut self) {
+    pub(crate) fn note_read(&mut self, now: Time) {
         if self.last_chance == LastChance::Asked {
-            self.last_chance = LastChance::Taken;
+            self.last_chance = LastChance::Taken { since: now };
         }
     }
 
@@ -188,6 +194,11 @@ impl Connections {
     #[inline]
     pub(crate) fn find_mut(&mut self, key: ConnKey) -> Option<&mut Connection> {
         self.slots.get_mut(key.0 as usize)?.as_deref_mut()
+    }
+
+    /// Records there is room for without growing: as many as there ever were at once.
+    pub(crate) fn len_max(&self) -> usize {
+        self.slots.len()
     }
 
     /// Keys in use from `from` on.

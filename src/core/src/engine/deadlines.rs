@@ -35,6 +35,15 @@ impl Deadlines {
         self.heap.len()
     }
 
+    /// Forgets the looks that `is_wanted` does not want.
+    ///
+    /// # Cost
+    /// Linear.
+    pub(crate) fn retain(&mut self, mut is_wanted: impl FnMut(Time, ConnKey) -> bool) {
+        self.heap
+            .retain(|&Reverse((at, key))| is_wanted(at, ConnKey(key)));
+    }
+
     /// When the next look is due.
     pub(crate) fn next(&self) -> Option<Time> {
         self.heap.peek().map(|Reverse((at, _))| *at)

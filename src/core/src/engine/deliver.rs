@@ -7,7 +7,7 @@
 use super::connection::{Connection, Connections};
 use super::log::Level;
 use super::operations::Flow;
-use super::turn::{EARLY_FLUSH_BYTES, TURN_OUT_BYTES};
+use super::turn::{TURN_OUT_BYTES, early_flush_bytes};
 use super::{Edge, Engine, Limits, Lists};
 use crate::client::{ChunkPool, CloseReason};
 use crate::interest::{ConnKey, MatchHint, MatchSet, Subs, Target};
@@ -43,6 +43,7 @@ struct Fanout<'a> {
     pool: &'a mut ChunkPool,
     lists: &'a mut Lists,
     limits: &'a Limits,
+    early_flush_bytes: usize,
     /// The publisher, if its own messages do not come back to it.
     no_echo_to: Option<ConnKey>,
     now: Time,
@@ -67,7 +68,7 @@ pub(super) struct Delivered<'a> {
     slowing: Option<ConnKey>,
     /// Reply subject of the last message, if nobody got it and its sender wants to know.
     unanswered: Option<&'a [u8]>,
-    /// Length of the last message.
+    /// Header block and payload of the last message.
     last_len: usize,
 }
 
@@ -108,6 +109,7 @@ impl Engine {
             pool: &mut self.pool,
             lists: &mut self.lists,
             limits: &self.limits,
+            early_flush_bytes: early_flush_bytes(&self.limits),
             no_echo_to,
             now: self.now,
             slowing: None,
@@ -176,8 +178,13 @@ impl Engine {
         if !self.is_open(key) {
             return Flow::Closed;
         }
+        // Its line counts, too: else empty messages would never use up any credit.
+        let op_len = b"PUB  9\r\n\r\n".len() + publish.subject.len() + run.last_len;
         match run.slowing {
-            Some(reader) if self.spend_credit(key, run.last_len) => self.slow_down(key, reader),
+            // Not for one that was cut for the second copy of this message.
+            Some(reader) if self.is_open(reader) && self.spend_credit(key, op_len) => {
+                self.slow_down(key, reader)
+            }
             _ => Flow::Continue,
         }
     }
@@ -374,7 +381,7 @@ impl Fanout<'_> {
         if connection.is_traced {
             self.lists.traced.push(target.sub);
         }
-        if pending >= EARLY_FLUSH_BYTES {
+        if pending >= self.early_flush_bytes {
             self.note_large(target.conn, before, pending);
         }
         true
@@ -392,9 +399,17 @@ impl Fanout<'_> {
             if before <= max {
                 self.lists.overfull.push(key);
             }
-        } else if lags && reads(connection, self.now) {
-            self.slowing = Some(key);
+        } else if lags && connection.is_blocked {
+            if reads(connection, self.now) {
+                self.slowing = Some(key);
+            } else if connection.last_try != self.now {
+                // A socket tells of room when a third of its buffer is free, for a slow reader long
+                // after it began to read. So it is tried, once per turn.
+                connection.last_try = self.now;
+                connection.is_blocked = false;
+            }
         }
+        // What was not even offered to the socket does not lag.
         if !connection.is_blocked {
             self.lists.large.push(key);
         }

@@ -15,9 +15,9 @@ impl Engine {
     /// Flushes every connection that got something in this turn.
     pub(super) fn flush_dirty(&mut self, edge: &mut impl Edge) {
         self.cut_overfull(edge);
-        if !self.log.lines.is_empty() {
-            edge.log(&mut self.log.lines);
-        }
+        self.hand_over_log(edge);
+        // Each of these is dirty, too.
+        self.lists.large.clear();
         let mut dirty = std::mem::take(&mut self.lists.dirty);
         for &key in &dirty {
             if let Some(connection) = self.connections.find_mut(key) {
@@ -31,6 +31,13 @@ impl Engine {
         self.lists.dirty = dirty;
     }
 
+    /// Log lines go first, then the answers they explain.
+    pub(super) fn hand_over_log(&mut self, edge: &mut impl Edge) {
+        if !self.log.lines.is_empty() {
+            edge.log(&mut self.log.lines);
+        }
+    }
+
     /// Flushes connections whose batch is worth a write of its own. False if there is none.
     #[inline]
     pub(super) fn flush_large(&mut self, edge: &mut impl Edge) -> bool {
@@ -42,6 +49,7 @@ impl Engine {
     }
 
     fn flush_each_large(&mut self, edge: &mut impl Edge) {
+        self.hand_over_log(edge);
         let mut large = std::mem::take(&mut self.lists.large);
         for key in large.drain(..) {
             self.flush(edge, key);

@@ -22,6 +22,12 @@ pub(super) const STUCK_AFTER: Duration = Duration::from_millis(50);
 /// What a publisher may send between two waits: enough to make progress, little enough that
 /// a reader of 2 MB/s is not overrun.
 const SLOW_CREDIT_BYTES: usize = 16 * 1024;
+/// Looks up to which nobody asks whether they are still wanted.
+const LOOKS_MIN: usize = 1024;
+/// What a socket that told of no room for `write_deadline` must take of what is pending, in bytes, if
+/// that does not fit whole. gnatsd 1.2.0 ends a write that is not done by then, however much it took;
+/// a peer that takes less in that time than one chunk is not worth waiting for.
+const LAST_WRITE_BYTES_MIN: usize = 64 * 1024;
 /// How long a stale connection may stay because it has so much unread that its PONG may be in it.
 const LAST_CHANCE_MAX: Duration = Duration::from_secs(1);
 
@@ -39,13 +45,14 @@ impl Engine {
 
     /// When the engine wants its next turn, ready or not.
     pub(super) fn next_deadline(&self) -> Option<Time> {
-        [self.pings.next(), self.looks.next()]
+        [self.pings.next(), self.looks.next(), self.trim_at]
             .into_iter()
             .flatten()
             .min()
     }
 
     pub(super) fn look_at_due(&mut self, edge: &mut impl Edge) {
+        self.forget_looks();
         while let Some((at, key)) = self.looks.pop_due(self.now) {
             if self
                 .connections
@@ -57,6 +64,26 @@ impl Engine {
         }
         while let Some((at, key)) = self.pings.pop_due(self.now) {
             self.look_at_ping(edge, key, at);
+        }
+    }
+
+    /// Forgets looks that concern nobody any more, once there are more of those than others:
+    /// connections that come and go would leave theirs behind for a PING interval each.
+    #[inline]
+    fn forget_looks(&mut self) {
+        let many = LOOKS_MIN + 2 * self.connections.len_max();
+        if self.pings.len() > many {
+            let connections = &self.connections;
+            self.pings.retain(|at, key| {
+                connections
+                    .find(key)
+                    .is_some_and(|c| c.is_open() && c.ping.due() <= at)
+            });
+        }
+        if self.looks.len() > many {
+            let connections = &self.connections;
+            self.looks
+                .retain(|at, key| connections.find(key).is_some_and(|c| c.look_at == Some(at)));
         }
     }
 
@@ -101,14 +128,16 @@ impl Engine {
             self.look_by(key, due);
             return;
         }
-        // The last chance: there may be room that nobody has told of yet.
+        // The last chance: there may be room that nobody has told of yet, for instance because the
+        // process was stopped. A trickle is none: it is what the kernel does not tell of at all.
         connection.is_blocked = false;
         let before = connection.outbox.pending_bytes();
         self.flush(edge, key);
         let Some(connection) = self.connections.find_mut(key).filter(|c| c.is_open()) else {
             return;
         };
-        if connection.outbox.pending_bytes() < before {
+        let accepted = before.saturating_sub(connection.outbox.pending_bytes());
+        if accepted >= before.min(LAST_WRITE_BYTES_MIN) {
             return;
         }
         self.stats.slow_consumers += 1;
@@ -177,9 +206,10 @@ impl Engine {
             return false;
         }
         match connection.last_chance {
-            LastChance::Taken if !connection.is_hot => true,
-            // There is more to read than a PONG; but not for ever.
-            LastChance::Taken => now.since(connection.ping.due()) >= LAST_CHANCE_MAX,
+            LastChance::Taken { .. } if !connection.is_hot => true,
+            // There is more to read than a PONG; but not for ever. Not the deadline counts: it may
+            // have passed long ago, while the process was stopped.
+            LastChance::Taken { since } => now.since(since) >= LAST_CHANCE_MAX,
             LastChance::NotNeeded | LastChance::Asked => {
                 connection.last_chance = LastChance::Asked;
                 self.heat(key);

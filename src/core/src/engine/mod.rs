@@ -36,6 +36,7 @@ pub use turn::Next;
 use crate::client::{ChunkPool, CloseReason, PingTimer};
 use crate::interest::{ConnKey, Interest, SubId};
 use crate::proto::info::ServerInfo;
+use crate::proto::quote::Printable;
 use crate::proto::{ProtocolError, encode};
 use crate::rng::Rng;
 use crate::time::Time;
@@ -98,7 +99,7 @@ pub struct Engine {
     shard: u16,
     limits: Limits,
     info: ServerInfo,
-    info_changed_at: Time,
+    info_changed_at: Option<Time>,
     now: Time,
     connections: Connections,
     interest: Interest,
@@ -117,6 +118,8 @@ pub struct Engine {
     pings: Deadlines,
     /// Looks at everything else.
     looks: Deadlines,
+    /// When to give up memory that nobody needed lately, if there is some.
+    trim_at: Option<Time>,
     /// Bytes put into outboxes in this turn.
     turn_out_bytes: usize,
 
@@ -133,7 +136,7 @@ impl Engine {
             shard: setup.shard,
             limits: setup.limits,
             info: setup.info,
-            info_changed_at: Time::ZERO,
+            info_changed_at: None,
             now,
             connections: Connections::default(),
             interest: Interest::new(setup.seed),
@@ -151,6 +154,7 @@ impl Engine {
             leaving: VecDeque::new(),
             pings: Deadlines::default(),
             looks: Deadlines::default(),
+            trim_at: None,
             turn_out_bytes: 0,
             buffer: vec![0; turn::BUFFER_BYTES],
             scratch: Vec::new(),
@@ -203,7 +207,7 @@ impl Engine {
     pub fn update_info(&mut self, info: ServerInfo, now: Time) {
         self.now = now;
         self.info = info;
-        self.info_changed_at = now;
+        self.info_changed_at = Some(now);
         let keys: Vec<ConnKey> = self.connections.keys_from(0).collect();
         for key in keys {
             if self
@@ -270,8 +274,11 @@ impl Engine {
         }
         connection.outbox.push(&mut self.pool, line, &[]);
         self.turn_out_bytes += line.len();
-        if connection.outbox.pending_bytes() > self.limits.pending_bytes_max {
+        let pending = connection.outbox.pending_bytes();
+        if pending > self.limits.pending_bytes_max {
             self.lists.overfull.push(key);
+        } else if pending >= turn::early_flush_bytes(&self.limits) && !connection.is_blocked {
+            self.lists.large.push(key);
         }
         if !connection.is_dirty {
             connection.is_dirty = true;
@@ -285,12 +292,15 @@ impl Engine {
     }
 }
 
-/// `<<- [PONG]`, `<<- [OK]`, `<<- [-ERR text]`; INFO is never traced.
+/// `<<- [PONG]`, `<<- [OK]`, `<<- [-ERR text]`, or the first line of a message of the server's own;
+/// INFO is never traced.
 #[cold]
 fn trace_reply(log: &mut Log, peer: &Peer, line: &[u8]) {
-    let text = String::from_utf8_lossy(line.trim_ascii_end());
-    let text = text.trim_start_matches('+').replace('\'', "");
-    if !text.starts_with("INFO") {
-        log.add(Level::Trace, peer, format_args!("<<- [{text}]"));
+    let line = line.split(|&b| b == b'\r').next().unwrap_or_default();
+    if line.starts_with(b"INFO") {
+        return;
     }
+    let text = Printable(line.strip_prefix(b"+").unwrap_or(line)).to_string();
+    let text = text.replace('\'', "");
+    log.add(Level::Trace, peer, format_args!("<<- [{text}]"));
 }

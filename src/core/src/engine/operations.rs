@@ -283,8 +283,9 @@ impl Engine {
         }
         let is_first = connection.client.is_connected && !connection.client.had_first_pong;
         connection.client.had_first_pong |= is_first;
-        let missed_info =
-            is_first && connection.client.protocol >= 1 && info_changed_at > connection.start;
+        let missed_info = is_first
+            && connection.client.protocol >= 1
+            && info_changed_at >= Some(connection.start);
         self.enqueue(key, encode::PONG);
         if missed_info {
             self.send_info(key);
@@ -408,7 +409,7 @@ impl Engine {
         };
         self.log
             .add(Level::Trace, &connection.peer, format_args!("{text}"));
-        let payload = String::from_utf8_lossy(publish.body);
+        let payload = Printable(publish.body);
         self.log.add(
             Level::Trace,
             &connection.peer,

@@ -39,7 +39,8 @@ impl Engine {
             let is_unmeasured = connection.ping.rtt().is_none()
                 && !connection.ping.is_measuring()
                 && !connection.client.lang().is_empty();
-            items.extend(self.describe(key, query.subjects));
+            let subject_bytes_max = if query.subjects { usize::MAX } else { 0 };
+            items.extend(self.describe(key, subject_bytes_max));
             if query.measure_rtt && is_unmeasured {
                 self.probe(key);
             }
@@ -47,18 +48,21 @@ impl Engine {
         Page { items, next }
     }
 
-    fn closed_page(&self, query: &ConnQuery, limit: usize) -> Page<ConnSnapshot> {
+    fn closed_page(&mut self, query: &ConnQuery, limit: usize) -> Page<ConnSnapshot> {
         let items: Vec<ConnSnapshot> = self
             .closed
-            .iter_from(query.from)
+            .iter_mut_from(query.from)
             .take(limit)
             .filter(|entry| query.cid.is_none_or(|cid| cid == entry.cid))
             .map(|entry| {
-                let mut entry = entry.clone();
-                if !query.subjects {
-                    entry.subjects = Vec::new();
+                // Put aside: a page may hold thousands that nobody asked for.
+                let subjects = std::mem::take(&mut entry.subjects);
+                let mut copy = entry.clone();
+                entry.subjects = subjects;
+                if query.subjects {
+                    copy.subjects.clone_from(&entry.subjects);
                 }
-                entry
+                copy
             })
             .collect();
         let end = query.from.saturating_add(query.limit);
@@ -89,17 +93,22 @@ impl Engine {
         Page { items, next }
     }
 
-    /// Everything `/connz` shows of one connection.
-    pub(super) fn describe(&self, key: ConnKey, with_subjects: bool) -> Option<ConnSnapshot> {
+    /// Everything `/connz` shows of one connection, and as many subjects as fit that many bytes.
+    ///
+    /// # Cost
+    /// Linear in the subjects that fit, not in those there are.
+    pub(super) fn describe(&self, key: ConnKey, subject_bytes_max: usize) -> Option<ConnSnapshot> {
         let connection: &Connection = self.connections.find(key)?;
-        let subjects = if with_subjects {
-            self.interest
-                .of_conn(&connection.subs)
-                .map(|id| self.interest.sub(id).subject().into())
-                .collect()
-        } else {
-            Vec::new()
-        };
+        let mut room = subject_bytes_max;
+        let subjects = self
+            .interest
+            .of_conn(&connection.subs)
+            .map_while(|id| {
+                let subject: Box<[u8]> = self.interest.sub(id).subject().into();
+                room = room.checked_sub(subject.len() + size_of_val(&subject))?;
+                Some(subject)
+            })
+            .collect();
         let ClientTexts {
             name,
             lang,

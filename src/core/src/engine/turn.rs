@@ -5,10 +5,11 @@
 //! behind a flood. Steps 1 (receive) to 3 of the PUB path; the others are called from here.
 
 use std::mem;
+use std::time::Duration;
 
 use super::connection::Life;
 use super::operations::Flow;
-use super::{Edge, Engine, Level, Ready, Received};
+use super::{Edge, Engine, Level, Limits, Ready, Received};
 use crate::client::CloseReason;
 use crate::interest::ConnKey;
 use crate::proto::{self, Op, ParseError, ParseLimits, Parsed};
@@ -28,7 +29,9 @@ const TURN_IN_BYTES: usize = 1024 * 1024;
 /// Bytes delivered in one turn, more or less: a fan-out is never split.
 pub(super) const TURN_OUT_BYTES: usize = 2 * 1024 * 1024;
 /// A batch for one connection that is flushed at once, so that a large fan-out stays in the cache.
-pub(super) const EARLY_FLUSH_BYTES: usize = 64 * 1024;
+const EARLY_FLUSH_BYTES: usize = 64 * 1024;
+/// Time between two looks at memory that nobody needs.
+const TRIM_INTERVAL: Duration = Duration::from_secs(1);
 /// Subscriptions of ended connections removed in one turn.
 const REMOVALS_PER_TURN: usize = 2048;
 
@@ -57,6 +60,7 @@ impl Engine {
         self.remove_some_subscriptions(edge);
         // Looks may have produced PINGs, and a cut may have set publishers going.
         self.flush_dirty(edge);
+        self.trim_pool();
         let more_to_free = self.pool.free_some();
         let is_idle = self.hot.is_empty() && self.leaving.is_empty() && self.lists.dirty.is_empty();
         if is_idle && !more_to_free {
@@ -64,6 +68,17 @@ impl Engine {
         } else {
             Next::Again
         }
+    }
+
+    /// Memory of a burst is given back step by step.
+    #[inline]
+    fn trim_pool(&mut self) {
+        let is_wanted = match self.trim_at {
+            Some(at) if at > self.now => return,
+            Some(_) => self.pool.trim(),
+            None => self.pool.holds_spares(),
+        };
+        self.trim_at = is_wanted.then(|| self.now + TRIM_INTERVAL);
     }
 
     fn note_ready(&mut self, ready: Ready) {
@@ -153,7 +168,7 @@ impl Engine {
                 if !is_open {
                     return (n, false);
                 }
-                connection.note_read();
+                connection.note_read(self.now);
                 // A full read, or one cut short by a pause or a budget, has more behind it.
                 let stays_hot = n == asked || connection.has_backlog;
                 if connection.pause.is_some() {
@@ -166,7 +181,7 @@ impl Engine {
                 }
             }
             Received::Blocked => {
-                connection.note_read();
+                connection.note_read(self.now);
                 edge.arm_read(key);
                 (0, false)
             }
@@ -379,6 +394,13 @@ impl Engine {
             );
         }
     }
+}
+
+/// Bytes from which on a batch is flushed at once. That is well before `max_pending`: a peer that
+/// keeps up must not be taken for a slow one because its socket was not offered anything.
+#[inline]
+pub(super) fn early_flush_bytes(limits: &Limits) -> usize {
+    EARLY_FLUSH_BYTES.min(limits.pending_bytes_max / 2)
 }
 
 /// Whether an unfinished operation of which `held` bytes are there may be complete, or wrong:

@@ -126,7 +126,15 @@ impl<'de> Visitor<'de> for Document {
                 "lang" => set_text(&mut connect.lang, &mut map)?,
                 "version" => set_text(&mut connect.version, &mut map)?,
                 // Credentials that no option of this server reads yet still have to be text.
-                "pass" | "auth_token" => set_text(&mut None, &mut map)?,
+                "pass" | "auth_token" => {
+                    let mut secret = None;
+                    set_text(&mut secret, &mut map)?;
+                    connect.has_secret |= secret.is_some();
+                }
+                // Those of 2.x may be anything, as unknown keys may.
+                "jwt" | "nkey" | "sig" => {
+                    connect.has_secret |= map.next_value::<Option<IgnoredAny>>()?.is_some();
+                }
                 "tls_required" => set(&mut None::<bool>, &mut map)?,
                 _ => {
                     map.next_value::<IgnoredAny>()?;
@@ -234,6 +242,20 @@ mod tests {
         assert!(!c.has_secret);
         let c = parse_connect(br#"{"user":"u","pass":"geheim","verbose":true}"#).unwrap();
         assert!(c.has_secret);
+        for hidden in [
+            &br#"{"p\u0061ss":"x"}"#[..],
+            br#"{"auth_token":"x","auth_token":null}"#,
+            br#"{"JWT":[1]}"#,
+            br#"{"nkey":"U"}"#,
+            br#"{"sig":""}"#,
+        ] {
+            assert!(parse_connect(hidden).unwrap().has_secret);
+        }
+        assert!(
+            !parse_connect(br#"{"pass":null,"jwt":null}"#)
+                .unwrap()
+                .has_secret
+        );
         assert_eq!(c.public(), r#"{"user":"u","verbose":true}"#);
         assert_eq!(parse_connect(b"null").unwrap(), Connect::default());
         assert_eq!(parse_connect(b"{}").unwrap(), Connect::default());

@@ -2,6 +2,7 @@
 
 use super::world::{World, millis, setup};
 use crate::client::CloseReason;
+use crate::engine::snapshot::ConnQuery;
 use crate::engine::{Limits, Setup};
 use crate::interest::ConnKey;
 
@@ -23,6 +24,8 @@ fn error_is_said_before_the_end() {
     );
     assert_eq!(w.ended(a), Some(CloseReason::ProtocolViolation));
     assert!(w.wire(a).is_sending_finished && !w.wire(a).is_cut);
+    // Whoever has read it finds in the log why.
+    assert_eq!(w.wire(a).lines_before_error, Some(2));
     assert_eq!(
         w.logged(
             "cid:1 - Client parser ERROR, state=0, i=17: proto='\"NONSENSE\\r\\nPING\\r\"...'"
@@ -138,6 +141,7 @@ fn subscriptions_of_an_ended_connection_go_a_few_per_turn() {
     w.settle();
     assert_eq!(w.received(a), "");
     assert_eq!(w.received(b).matches("PONG").count(), left.len() - 1);
+    assert_eq!(w.engine.stats().out_msgs, 0);
     assert_eq!(w.engine.stats().connections, 1);
 }
 
@@ -223,11 +227,11 @@ fn closed_ring_keeps_few_subjects() {
             .collect::<String>(),
     );
     w.finish(a);
-    let query = crate::engine::snapshot::ConnQuery {
+    let query = ConnQuery {
         closed: true,
         subjects: true,
         limit: 10,
-        ..Default::default()
+        ..ConnQuery::default()
     };
     let page = w.engine.connections_page(&query);
     assert_eq!((page.items.len(), page.items[0].subscriptions), (1, 20_000));
@@ -237,5 +241,10 @@ fn closed_ring_keeps_few_subjects() {
         .map(|s| s.len() + size_of_val(s))
         .sum();
     assert!(bytes <= 16 * 1024, "{bytes} bytes of subjects");
-    assert!(page.items[0].subjects.len() > 100);
+    let kept = page.items[0].subjects.len();
+    assert!(kept > 100);
+    for (subjects, count) in [(false, 0), (true, kept)] {
+        let page = w.engine.connections_page(&ConnQuery { subjects, ..query });
+        assert_eq!(page.items[0].subjects.len(), count);
+    }
 }

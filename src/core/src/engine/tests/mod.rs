@@ -4,6 +4,7 @@
 //! each time everything has come to rest, that no work was forgotten.
 
 mod budgets;
+mod conversations;
 mod delivery;
 mod ends;
 mod input;

@@ -166,7 +166,7 @@ fn limits_are_kept() {
     let limits = Limits {
         subscriptions_max: 2,
         payload_bytes_max: 10,
-        control_line_bytes_max: 32,
+        control_line_bytes_max: 64,
         ..Limits::default()
     };
     let mut w = World::with(limits);
@@ -183,7 +183,7 @@ fn limits_are_kept() {
     assert_eq!(w.ended(a), Some(CloseReason::MaxPayloadExceeded));
     let b = w.open();
     w.received(b);
-    w.send(b, format!("SUB {}", "a".repeat(33)));
+    w.send(b, format!("SUB {}", "a".repeat(65)));
     assert_eq!(w.received(b), "-ERR 'maximum control line exceeded'\r\n");
     assert_eq!(w.ended(b), Some(CloseReason::MaxControlLineExceeded));
 }
@@ -199,7 +199,7 @@ fn trace_lines_show_the_conversation_and_no_secret() {
     w.log.clear();
     w.send(
         a,
-        "CONNECT {\"verbose\":true,\"pass\":\"secret\"}\r\nSUB foo q 1\r\nUNSUB 1 1\r\nPUB foo r 2\r\nh\n\r\nPING\r\nSUB a..b 2\r\n\
+        "CONNECT {\"pass\":\"secret\",\"verbose\":true}\r\nCONNECT {\"echo\":true, \"x\":1}\r\nSUB foo q 1\r\nUNSUB 1 1\r\nPUB foo r 2\r\nh\n\r\nPING\r\nSUB a..b 2\r\n\
          SUB r\x1b 3\r\nPUB nobody r\x1b 0\r\n\r\n",
     );
     let lines: Vec<&str> = w
@@ -212,6 +212,8 @@ fn trace_lines_show_the_conversation_and_no_secret() {
         lines,
         [
             "->> [CONNECT {\"verbose\":true}]",
+            "<<- [OK]",
+            "->> [CONNECT {\"echo\":true, \"x\":1}]",
             "<<- [OK]",
             "->> [SUB foo q 1]",
             "<<- [OK]",

@@ -2,7 +2,7 @@
 
 use super::world::{World, millis};
 use crate::client::CloseReason;
-use crate::engine::Limits;
+use crate::engine::{Limits, Ready};
 use crate::interest::ConnKey;
 
 fn world(pending_bytes_max: usize, slow_fast_publishers: bool) -> World {
@@ -53,10 +53,11 @@ fn more_than_max_pending_cuts_the_reader_alone() {
 /// A burst is not more than it is because it came in one read.
 #[test]
 fn reader_that_keeps_up_is_never_cut() {
-    for pending_bytes_max in [3_000, 100_000] {
+    // In the second case one message is more than what slows publishers.
+    for (pending_bytes_max, bytes) in [(3_000, 1_000), (3_000, 1_300), (100_000, 1_000)] {
         let mut w = world(pending_bytes_max, true);
         let (well, p) = (reader(&mut w, usize::MAX), w.connect());
-        w.send(p, publish(1000, 2000));
+        w.send(p, publish(bytes, 2000));
         assert_eq!(w.received(well).matches("MSG").count(), 4000);
         w.send(well, "PING\r\n".repeat(20_000));
         assert_eq!(w.received(well).matches("PONG").count(), 20_000);
@@ -89,9 +90,17 @@ fn nothing_accepted_for_the_write_deadline_cuts() {
     let mut w = world(1 << 20, true);
     let (stuck, well, p) = (reader(&mut w, 100), reader(&mut w, usize::MAX), w.connect());
     w.send(p, publish(1000, 1));
-    w.advance(millis(1999));
+    w.advance(millis(1000));
+    // A notification without room behind it is no progress,
+    let ready = Ready {
+        key: stuck,
+        readable: false,
+        writable: true,
+    };
+    w.engine.turn(&mut w.wires, &[ready], w.now);
+    w.advance(millis(999));
     assert_eq!(w.ended(stuck), None);
-    // More to write is no progress.
+    // nor is more to write.
     w.send(p, publish(1000, 1));
     w.advance(millis(1));
     assert_eq!(w.ended(stuck), Some(CloseReason::SlowConsumerDeadline));
@@ -146,4 +155,19 @@ fn stop_of_the_process_costs_nobody_but_the_stuck() {
     assert_eq!(w.ended(stuck), Some(CloseReason::SlowConsumerDeadline));
     assert_eq!(w.ended(slow), None);
     assert_eq!(w.received(slow).len(), 10_100);
+}
+
+/// A trickle that the socket takes at the deadline does not save its peer, a real write does.
+#[test]
+fn trickle_is_no_progress_at_the_write_deadline() {
+    for (room, is_saved) in [(2_000, false), (70_000, true)] {
+        let mut w = world(1_000_000, false);
+        let (stuck, p) = (reader(&mut w, 0), w.connect());
+        w.wire(stuck).is_room_secret = true;
+        w.send(p, publish(10_000, 20));
+        w.set_room(stuck, room);
+        w.advance(millis(2001));
+        let reason = CloseReason::SlowConsumerDeadline;
+        assert_eq!(w.ended(stuck), (!is_saved).then_some(reason), "{room}");
+    }
 }

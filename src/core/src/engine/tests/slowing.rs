@@ -72,7 +72,7 @@ fn publisher_goes_on_after_a_moment_within_its_credit() {
     w.set_room(reader, 1);
     w.advance(millis(10));
     let grown = w.pending(reader) - pending;
-    assert!(grown > 0 && grown <= 2 * 10_100, "{grown}");
+    assert!(grown > 16 * 1024 && grown <= 2 * 10_100, "{grown}");
     assert!(w.connection(p).pause.is_some());
     w.set_room(reader, 1);
     w.advance(millis(10));
@@ -91,7 +91,7 @@ fn empty_messages_use_up_credit_too() {
     w.send(p, publish(10_000, 74));
     w.put(p, publish(0, 40_000));
     let mut before = w.pending(reader);
-    for round in 0..20 {
+    for round in 0..10 {
         w.set_room(reader, 1);
         w.advance(millis(10));
         let grown = w.pending(reader).saturating_sub(before);
@@ -99,7 +99,7 @@ fn empty_messages_use_up_credit_too() {
         before = w.pending(reader);
     }
     assert_eq!(w.ended(reader), None);
-    assert!(w.connection(p).stalls > 10);
+    assert!(w.connection(p).stalls >= 10);
 }
 
 #[test]
@@ -248,4 +248,27 @@ fn many_publishers_wait_for_one_reader() {
     for &p in &publishers {
         assert_eq!(w.received(p), "PONG\r\n");
     }
+}
+
+/// A reader slower than the kernel's notice of room: what it takes is found out by trying.
+#[test]
+fn reader_that_takes_bytes_in_secret_slows_its_publishers() {
+    let mut w = world();
+    let (reader, p) = (w.connect(), w.connect());
+    w.send(reader, "SUB foo 1\r\n");
+    w.set_room(reader, 0);
+    w.wire(reader).is_room_secret = true;
+    w.put(p, publish(10_000, 300) + "PING\r\n");
+    w.settle();
+    for _ in 0..1000 {
+        // 3 MB/s, as they come.
+        w.wire(reader).room += 30_000;
+        w.advance(millis(10));
+    }
+    assert_eq!(w.ended(reader), None);
+    assert!(w.engine.stats().stalled_clients > 10);
+    w.wire(reader).is_room_secret = false;
+    w.accept(reader, usize::MAX);
+    assert_eq!(w.received(p), "PONG\r\n");
+    assert_eq!(w.received(reader).matches("MSG").count(), 300);
 }

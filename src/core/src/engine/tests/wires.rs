@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::io::IoSlice;
 
 use crate::client::CloseReason;
-use crate::engine::{Edge, Ready, Received, Sent};
+use crate::engine::{Edge, LogLine, Ready, Received, Sent};
 use crate::interest::ConnKey;
 
 /// One socket, seen from the server and from the peer.
@@ -25,12 +25,16 @@ pub(super) struct Wire {
     pub(super) is_write_broken: bool,
     /// Bytes the socket still takes.
     pub(super) room: usize,
+    /// Nobody is told of the room, as a kernel does not before much of its buffer is free.
+    pub(super) is_room_secret: bool,
     /// Taken, and not yet looked at by the test.
     pub(super) outgoing: Vec<u8>,
     pub(super) is_read_armed: bool,
     pub(super) is_write_armed: bool,
     /// Bytes read in all.
     pub(super) read_bytes: usize,
+    /// Log lines there were when the last error was written.
+    pub(super) lines_before_error: Option<usize>,
     pub(super) ended: Option<CloseReason>,
     pub(super) is_sending_finished: bool,
     pub(super) is_cut: bool,
@@ -46,10 +50,12 @@ impl Wire {
             is_broken: false,
             is_write_broken: false,
             room: usize::MAX,
+            is_room_secret: false,
             outgoing: Vec::new(),
             is_read_armed: false,
             is_write_armed: false,
             read_bytes: 0,
+            lines_before_error: None,
             ended: None,
             is_sending_finished: false,
             is_cut: false,
@@ -57,12 +63,15 @@ impl Wire {
         }
     }
 
-    pub(super) fn is_readable(&self) -> bool {
-        !self.incoming.is_empty() || self.is_finished || self.is_broken
-    }
-
-    pub(super) fn is_writable(&self) -> bool {
-        self.room > 0 || self.is_broken
+    /// Whether there is something to read, and room to write, that was asked for.
+    fn readiness(&self) -> (bool, bool) {
+        let is_readable = !self.incoming.is_empty() || self.is_finished || self.is_broken;
+        let is_writable =
+            self.room > 0 && !self.is_room_secret || self.is_broken || self.is_write_broken;
+        (
+            !self.is_cut && self.is_read_armed && is_readable,
+            !self.is_cut && self.is_write_armed && is_writable,
+        )
     }
 }
 
@@ -70,6 +79,8 @@ impl Wire {
 #[derive(Debug, Default)]
 pub(super) struct Wires {
     wires: Vec<Wire>,
+    /// Log lines in the order in which they came, before what was written behind them.
+    pub(super) log: Vec<LogLine>,
 }
 
 impl Wires {
@@ -96,13 +107,8 @@ impl Wires {
     /// Notifications that are due. Each is given once, as it was asked for.
     pub(super) fn take_ready(&mut self) -> Vec<Ready> {
         let mut ready = Vec::new();
-        for (key, wire) in (0..)
-            .map(ConnKey)
-            .zip(&mut self.wires)
-            .filter(|(_, w)| !w.is_cut)
-        {
-            let readable = wire.is_read_armed && wire.is_readable();
-            let writable = wire.is_write_armed && wire.is_writable();
+        for (key, wire) in (0..).map(ConnKey).zip(&mut self.wires) {
+            let (readable, writable) = wire.readiness();
             wire.is_read_armed &= !readable;
             wire.is_write_armed &= !writable;
             if readable || writable {
@@ -114,6 +120,13 @@ impl Wires {
             }
         }
         ready
+    }
+
+    /// Whether there is a notification to take.
+    pub(super) fn are_some_ready(&self) -> bool {
+        self.wires
+            .iter()
+            .any(|wire| wire.readiness() != (false, false))
     }
 
     /// A socket, for the engine.
@@ -148,6 +161,7 @@ impl Edge for Wires {
     }
 
     fn send(&mut self, key: ConnKey, slices: &[IoSlice<'_>]) -> Sent {
+        let lines = self.log.len();
         let wire = self.used(key);
         assert!(
             !wire.is_cut && !wire.is_sending_finished,
@@ -156,6 +170,10 @@ impl Edge for Wires {
         assert!(slices.iter().any(|s| !s.is_empty()), "write of nothing");
         if wire.is_broken || wire.is_write_broken {
             return Sent::Failed;
+        }
+        let is_error = |s: &IoSlice<'_>| s.windows(5).any(|bytes| bytes == b"-ERR ");
+        if slices.iter().any(is_error) {
+            wire.lines_before_error = Some(lines);
         }
         let mut sent = 0;
         for slice in slices {
@@ -203,6 +221,10 @@ impl Edge for Wires {
             "one cut, of a connection that ended"
         );
         wire.is_cut = true;
+    }
+
+    fn log(&mut self, lines: &mut Vec<LogLine>) {
+        self.log.append(lines);
     }
 
     fn release(&mut self, key: ConnKey) {

@@ -101,7 +101,7 @@ impl World {
         let comma = if members.is_empty() { "" } else { "," };
         self.send(
             key,
-            &format!("CONNECT {{\"verbose\":false,\"pedantic\":false{comma}{members}}}\r\n"),
+            format!("CONNECT {{\"verbose\":false,\"pedantic\":false{comma}{members}}}\r\n"),
         );
         let got = self.received(key);
         let line = got.strip_suffix("+OK\r\n").unwrap_or(&got);
@@ -180,6 +180,7 @@ impl World {
     pub(super) fn turn(&mut self) -> Next {
         let ready = self.wires.take_ready();
         let next = self.engine.turn(&mut self.wires, &ready, self.now);
+        self.log.append(&mut self.wires.log);
         self.log.extend(self.engine.poll_log());
         next
     }
@@ -187,12 +188,8 @@ impl World {
     /// Turns until nothing more happens at this time. Gives the next deadline.
     pub(super) fn settle(&mut self) -> Option<Time> {
         for _ in 0..TURNS_MAX {
-            let ready = self.wires.take_ready();
-            let was_ready = !ready.is_empty();
-            let next = self.engine.turn(&mut self.wires, &ready, self.now);
-            self.log.extend(self.engine.poll_log());
-            if let Next::Park(until) = next
-                && !was_ready
+            if let Next::Park(until) = self.turn()
+                && !self.wires.are_some_ready()
                 && until.is_none_or(|until| until > self.now)
             {
                 self.check_rest(until);
