@@ -30,6 +30,7 @@
 //! - `driver/`: readiness. `uring.rs` is the only file that imports glommio.
 //! - `probe.rs`: may this process use io_uring, and if not, who says so.
 //! - `placement.rs`: which CPU a shard gets.
+//! - `memory.rs`: how the allocator treats large blocks.
 //!
 //! # Two drivers, one loop
 //! `uring` keeps one-shot polls armed in a glommio executor; `epoll` keeps level-triggered
@@ -39,7 +40,8 @@
 //! # Rules of the house
 //! Nothing here blocks a shard or writes a log: what an operator should read comes back as text
 //! from [`Runtime::warnings`] or as a [`ShardFailure`]. `unsafe` lives in `probe.rs` (raw system
-//! calls) and `driver/waker.rs` (a waker without allocation), nowhere else.
+//! calls), `memory.rs` (one setting of the allocator) and `driver/waker.rs` (a waker without
+//! allocation), nowhere else.
 
 #![deny(unsafe_op_in_unsafe_fn, clippy::undocumented_unsafe_blocks)]
 
@@ -47,6 +49,7 @@ mod config;
 mod driver;
 mod error;
 mod handle;
+mod memory;
 mod placement;
 mod probe;
 mod run_loop;
@@ -58,5 +61,6 @@ mod wake;
 pub use config::{Config, DriverChoice, DriverKind, UnknownDriver};
 pub use error::{ShardFailure, StartError};
 pub use handle::{Gone, Handle};
+pub use memory::return_blocks_from;
 pub use runtime::{Runtime, start};
 pub use service::{Io, Next, Ready, Service, ShardId, Token};

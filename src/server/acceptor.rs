@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gnatsd_shards::Handle;
 use socket2::{SockRef, TcpKeepalive};
@@ -17,6 +17,8 @@ use super::listener::error_text;
 /// First pause after a failed accept; doubles up to [`PAUSE_MAX`]. Source: gnatsd 1.2.0.
 const PAUSE_MIN: Duration = Duration::from_millis(10);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
+/// Time between two looks during a pause.
+const GLANCE: Duration = Duration::from_millis(50);
 /// Keepalive probes, as Go sets them on every connection it accepts.
 const KEEPALIVE: Duration = Duration::from_secs(15);
 
@@ -81,10 +83,13 @@ impl Acceptor {
 
     fn run(mut self, listener: &TcpListener) {
         let mut pause = PAUSE_MIN;
+        // The pause that was logged last: each step once.
+        let mut noted = None;
         loop {
             match listener.accept() {
                 Ok((stream, peer)) => {
                     pause = PAUSE_MIN;
+                    noted = None;
                     self.hand_over(stream, peer);
                 }
                 // The listener was shut down.
@@ -96,15 +101,28 @@ impl Acceptor {
                         io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted
                     ) => {}
                 Err(e) => {
-                    let text = error_text(&e);
-                    log::error!(
-                        "Temporary Client Accept Error ({text}), sleeping {}ms",
-                        pause.as_millis()
-                    );
-                    thread::sleep(pause);
+                    if noted != Some(pause) {
+                        noted = Some(pause);
+                        let (text, millis) = (error_text(&e), pause.as_millis());
+                        log::error!("Temporary Client Accept Error ({text}), sleeping {millis}ms");
+                    }
+                    self.rest(pause);
                     pause = (pause * 2).min(PAUSE_MAX);
                 }
             }
+        }
+    }
+
+    /// Sleeps, but no longer than until a connection has ended: it leaves a descriptor.
+    fn rest(&self, pause: Duration) {
+        let open = self.counts.total();
+        let until = Instant::now() + pause;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() || self.counts.total() < open {
+                return;
+            }
+            thread::sleep(left.min(GLANCE));
         }
     }
 

@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use ::log::{debug, error, info, warn};
 use crossbeam_channel::{Receiver, bounded, select};
+use gnatsd_core::client::outbox::BACKLOG_CHUNK_BYTES;
 use gnatsd_core::engine::{Engine, Setup};
 use gnatsd_core::proto::info::ServerInfo;
 use gnatsd_shards::Runtime;
@@ -40,6 +41,8 @@ const STOP_LIMIT: Duration = Duration::from_millis(500);
 
 /// Runs a server until a signal ends it. Gives the exit code of the process.
 pub fn run(options: &Options, warnings: &[String]) -> u8 {
+    // A backlog that was dropped or written must not stay with the allocator.
+    gnatsd_shards::return_blocks_from(BACKLOG_CHUNK_BYTES);
     let log_options = LogOptions {
         file: options.log_file.clone(),
         debug: options.debug,

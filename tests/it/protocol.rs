@@ -14,6 +14,7 @@ mod order;
 mod pings;
 mod publish;
 mod queues;
+mod reasons;
 mod subscribe;
 mod unsubscribe;
 

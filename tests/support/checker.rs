@@ -45,11 +45,13 @@ impl Body {
         out.extend_from_slice(&self.publisher.to_le_bytes());
         out.extend_from_slice(&self.sequence.to_le_bytes());
         out.extend_from_slice(&length.to_le_bytes());
-        let mut filler = self.sequence.to_le_bytes()[0];
-        out.resize_with(bytes - 4, || {
-            filler = filler.wrapping_add(1);
-            filler
-        });
+        let [first, ..] = self.sequence.to_le_bytes();
+        let every_byte: [u8; 256] =
+            std::array::from_fn(|at| first.wrapping_add((at as u8).wrapping_add(1)));
+        while out.len() < bytes - 4 {
+            let count = every_byte.len().min(bytes - 4 - out.len());
+            out.extend_from_slice(&every_byte[..count]);
+        }
         let sum = crc32c(&out);
         out.extend_from_slice(&sum.to_le_bytes());
         out

@@ -16,73 +16,118 @@ use std::io::IoSlice;
 
 /// First chunk of a quiet connection, in bytes.
 const SMALL_CHUNK_BYTES: usize = 4 * 1024;
-/// Every further chunk, and the first of a connection that filled one the last time.
+/// Further chunks, and the first of a connection that filled one the last time.
 const LARGE_CHUNK_BYTES: usize = 64 * 1024;
-/// Chunks of each size kept for reuse. Measured: a fan-out to 100 connections needs 100.
-const SPARE_CHUNKS_MAX: usize = 128;
-/// Chunks freed at most per turn: freeing 4000 at once is a stall of a millisecond.
-const CHUNKS_FREED_PER_TURN: usize = 64;
+/// Chunks of a backlog, in bytes. Blocks from this size on are to come from the system and go back to it
+/// one by one; of smaller ones a few that live on, strewn over the heap, keep all of it.
+pub const BACKLOG_CHUNK_BYTES: usize = 256 * 1024;
+/// Full chunks from which on a connection has a backlog.
+const BACKLOG_CHUNKS_MIN: usize = 4;
+/// Bytes freed at most per turn: freeing 256 MiB at once is a stall of milliseconds.
+const FREED_BYTES_PER_TURN: usize = 4 * 1024 * 1024;
 /// Slices handed to one write.
 pub const SLICES_MAX: usize = 16;
 
-/// Spare chunks of a shard.
-#[derive(Debug, Default)]
-pub struct ChunkPool {
-    small: Vec<Vec<u8>>,
-    large: Vec<Vec<u8>>,
-    /// Given back beyond what is kept; freed a few per turn.
-    retired: Vec<Vec<u8>>,
-    /// Spare large chunks that were not needed since the last [`ChunkPool::trim`].
+/// Spare chunks of one size.
+#[derive(Debug)]
+struct Shelf {
+    chunk_bytes: usize,
+    chunks_max: usize,
+    chunks: Vec<Vec<u8>>,
+    /// How many of the chunks were not needed since the last [`ChunkPool::trim`].
     idle: usize,
 }
 
+impl Shelf {
+    fn new(chunk_bytes: usize, chunks_max: usize) -> Self {
+        Shelf {
+            chunk_bytes,
+            chunks_max,
+            chunks: Vec::new(),
+            idle: 0,
+        }
+    }
+
+    fn take(&mut self) -> Vec<u8> {
+        let chunk = self.chunks.pop();
+        self.idle = self.idle.min(self.chunks.len());
+        chunk.unwrap_or_else(|| Vec::with_capacity(self.chunk_bytes))
+    }
+}
+
+/// Spare chunks of a shard.
+#[derive(Debug)]
+pub struct ChunkPool {
+    small: Shelf,
+    large: Shelf,
+    backlog: Shelf,
+    /// Given back beyond what is kept; freed a few per turn.
+    retired: Vec<Vec<u8>>,
+}
+
+impl Default for ChunkPool {
+    fn default() -> Self {
+        // Measured: a fan-out to 100 connections needs 100.
+        ChunkPool {
+            small: Shelf::new(SMALL_CHUNK_BYTES, 128),
+            large: Shelf::new(LARGE_CHUNK_BYTES, 128),
+            backlog: Shelf::new(BACKLOG_CHUNK_BYTES, 16),
+            retired: Vec::new(),
+        }
+    }
+}
+
 impl ChunkPool {
+    fn shelf(&mut self, chunk_bytes: usize) -> &mut Shelf {
+        match chunk_bytes {
+            ..LARGE_CHUNK_BYTES => &mut self.small,
+            LARGE_CHUNK_BYTES..BACKLOG_CHUNK_BYTES => &mut self.large,
+            BACKLOG_CHUNK_BYTES.. => &mut self.backlog,
+        }
+    }
+
     #[inline(never)]
-    fn take(&mut self, large: bool) -> Vec<u8> {
-        let (spare, bytes) = if large {
-            (&mut self.large, LARGE_CHUNK_BYTES)
-        } else {
-            (&mut self.small, SMALL_CHUNK_BYTES)
-        };
-        let chunk = spare.pop().unwrap_or_else(|| Vec::with_capacity(bytes));
-        self.idle = self.idle.min(self.large.len());
-        chunk
+    fn take(&mut self, chunk_bytes: usize) -> Vec<u8> {
+        self.shelf(chunk_bytes).take()
     }
 
     fn give_back(&mut self, mut chunk: Vec<u8>) {
-        let spare = match chunk.capacity() {
-            0 => return,
-            SMALL_CHUNK_BYTES => &mut self.small,
-            _ => &mut self.large,
-        };
-        if spare.len() < SPARE_CHUNKS_MAX {
-            chunk.clear();
-            spare.push(chunk);
+        if chunk.capacity() == 0 {
+            return;
+        }
+        chunk.clear();
+        let shelf = self.shelf(chunk.capacity());
+        if shelf.chunks.len() < shelf.chunks_max {
+            shelf.chunks.push(chunk);
         } else {
             self.retired.push(chunk);
         }
     }
 
-    /// Gives up half of the large chunks that were spare all the time since the last call; to be called
-    /// now and then. Without that a burst would keep its memory for ever, and not only in chunks: a
-    /// few of them, strewn over the allocator's pages, hold all of these. True if it should be called
-    /// again.
+    /// Gives up half of the chunks that were spare all the time since the last call, to be called now and
+    /// then: without that a burst keeps its memory for ever. True if it should be called again.
     pub fn trim(&mut self) -> bool {
-        let kept = self.large.len() - self.idle.div_ceil(2);
-        self.retired.extend(self.large.drain(kept..));
-        self.idle = self.large.len();
+        for shelf in [&mut self.large, &mut self.backlog] {
+            let kept = shelf.chunks.len() - shelf.idle.div_ceil(2);
+            self.retired.extend(shelf.chunks.drain(kept..));
+            shelf.idle = shelf.chunks.len();
+        }
         self.holds_spares()
     }
 
-    /// Whether there are large chunks to spare.
+    /// Whether there are chunks to give up, small ones apart.
     pub fn holds_spares(&self) -> bool {
-        !self.large.is_empty()
+        !self.large.chunks.is_empty() || !self.backlog.chunks.is_empty()
     }
 
     /// Frees some of what was given back; to be called once per turn. True if there is more.
     pub fn free_some(&mut self) -> bool {
-        let keep = self.retired.len().saturating_sub(CHUNKS_FREED_PER_TURN);
-        self.retired.truncate(keep);
+        let mut freed_bytes = 0;
+        while freed_bytes < FREED_BYTES_PER_TURN
+            && let Some(chunk) = self.retired.pop()
+        {
+            freed_bytes += chunk.capacity();
+        }
         !self.retired.is_empty()
     }
 }
@@ -136,7 +181,14 @@ impl Outbox {
             }
             bytes = later;
             let is_first = self.tail.capacity() == 0;
-            let chunk = pool.take(self.is_busy || !is_first || bytes.len() > SMALL_CHUNK_BYTES);
+            let chunk_bytes = if self.full.len() >= BACKLOG_CHUNKS_MIN {
+                BACKLOG_CHUNK_BYTES
+            } else if self.is_busy || !is_first || bytes.len() > SMALL_CHUNK_BYTES {
+                LARGE_CHUNK_BYTES
+            } else {
+                SMALL_CHUNK_BYTES
+            };
+            let chunk = pool.take(chunk_bytes);
             let filled = std::mem::replace(&mut self.tail, chunk);
             if !is_first {
                 self.is_busy = true;
@@ -183,7 +235,7 @@ impl Outbox {
         }
         if self.pending == 0 {
             self.is_busy =
-                self.tail.capacity() == LARGE_CHUNK_BYTES && self.tail.len() > SMALL_CHUNK_BYTES;
+                self.tail.capacity() >= LARGE_CHUNK_BYTES && self.tail.len() > SMALL_CHUNK_BYTES;
             self.sent = 0;
             pool.give_back(std::mem::take(&mut self.tail));
         }
@@ -220,18 +272,19 @@ mod tests {
         outbox.push(&mut pool, b"PO", b"NG\r\n");
         assert_eq!(drain(&mut outbox, &mut pool, usize::MAX), b"PONG\r\n");
         assert_eq!(outbox.tail.capacity(), 0);
-        assert_eq!(pool.small.len(), 1);
+        assert_eq!(pool.small.chunks.len(), 1);
     }
 
     #[test]
     fn given_back_chunks_are_freed_a_few_at_a_time() {
         let (mut outbox, mut pool) = (Outbox::default(), ChunkPool::default());
-        let block = vec![7u8; LARGE_CHUNK_BYTES];
-        for _ in 0..SPARE_CHUNKS_MAX + CHUNKS_FREED_PER_TURN + 10 {
+        let per_turn = FREED_BYTES_PER_TURN / BACKLOG_CHUNK_BYTES;
+        let block = vec![7u8; BACKLOG_CHUNK_BYTES];
+        for _ in 0..pool.backlog.chunks_max + per_turn + 10 {
             outbox.push(&mut pool, &block, &[]);
         }
         outbox.clear(&mut pool);
-        assert_eq!(pool.large.len(), SPARE_CHUNKS_MAX);
+        assert_eq!(pool.backlog.chunks.len(), pool.backlog.chunks_max);
         assert!(pool.free_some());
         assert!(!pool.free_some());
     }
@@ -239,18 +292,18 @@ mod tests {
     #[test]
     fn spare_chunks_go_when_nobody_needs_them() {
         let (mut outbox, mut pool) = (Outbox::default(), ChunkPool::default());
-        let fill = |outbox: &mut Outbox, pool: &mut ChunkPool, chunks: usize| {
-            outbox.push(pool, &vec![7u8; chunks * LARGE_CHUNK_BYTES], &[]);
+        let mut fill = |pool: &mut ChunkPool, chunks: usize| {
+            outbox.push(pool, &vec![7u8; chunks * BACKLOG_CHUNK_BYTES], &[]);
             outbox.clear(pool);
         };
-        fill(&mut outbox, &mut pool, 100);
+        fill(&mut pool, 16);
         pool.trim();
-        // In use again and again: kept, but for half of those that never were.
+        // In use again and again: kept. The others go.
         for _ in 0..20 {
-            fill(&mut outbox, &mut pool, 40);
+            fill(&mut pool, 8);
             assert!(pool.trim());
         }
-        assert_eq!(pool.large.len(), 40);
+        assert_eq!((pool.large.chunks.len(), pool.backlog.chunks.len()), (5, 7));
         let mut calls = 1;
         while pool.trim() {
             calls += 1;

@@ -16,6 +16,8 @@ use crate::proto::encode;
 
 /// How long a closed connection's input is read and thrown away, so that what was sent last arrives.
 pub(super) const LINGER_MAX: Duration = Duration::from_secs(1);
+/// Places by which the list of closed connections grows at most.
+const CLOSED_GROWTH_MAX: usize = 4096;
 /// Bytes of subjects kept of a closed connection, with what it takes to keep them.
 const CLOSED_SUBJECT_BYTES_MAX: usize = 16 * 1024;
 
@@ -40,6 +42,12 @@ impl ClosedRing {
         }
         if self.entries.len() >= self.max {
             self.entries.pop_front();
+        }
+        let held = self.entries.len();
+        if held == self.entries.capacity() {
+            // Doubling would end at more places than are ever used at once, and use them all in turn.
+            let more = held.clamp(16, CLOSED_GROWTH_MAX).min(self.max - held);
+            self.entries.reserve_exact(more);
         }
         self.entries.push_back(entry);
     }

@@ -125,6 +125,10 @@ pub struct Engine {
 
     /// Where all connections' bytes are received; kept by the shard, not by the connections.
     buffer: Vec<u8>,
+    /// Empty memory for the next operation that is received in place.
+    spare_input: Vec<u8>,
+    /// An operation was received in place since the last look at memory that nobody needs.
+    is_spare_input_used: bool,
     /// The tail of a message written anew.
     scratch: Vec<u8>,
 }
@@ -157,6 +161,8 @@ impl Engine {
             trim_at: None,
             turn_out_bytes: 0,
             buffer: vec![0; turn::BUFFER_BYTES],
+            spare_input: Vec::new(),
+            is_spare_input_used: false,
             scratch: Vec::new(),
         }
     }

@@ -30,6 +30,8 @@ const TURN_IN_BYTES: usize = 1024 * 1024;
 pub(super) const TURN_OUT_BYTES: usize = 2 * 1024 * 1024;
 /// A batch for one connection that is flushed at once, so that a large fan-out stays in the cache.
 const EARLY_FLUSH_BYTES: usize = 64 * 1024;
+/// The largest buffer kept for the next operation that is received in place.
+const SPARE_INPUT_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Time between two looks at memory that nobody needs.
 const TRIM_INTERVAL: Duration = Duration::from_secs(1);
 /// Subscriptions of ended connections removed in one turn.
@@ -75,8 +77,14 @@ impl Engine {
     fn trim_pool(&mut self) {
         let is_wanted = match self.trim_at {
             Some(at) if at > self.now => return,
-            Some(_) => self.pool.trim(),
-            None => self.pool.holds_spares(),
+            Some(_) => {
+                if !mem::take(&mut self.is_spare_input_used) {
+                    self.spare_input = Vec::new();
+                }
+                let more_to_trim = self.pool.trim();
+                more_to_trim || self.spare_input.capacity() > 0
+            }
+            None => self.pool.holds_spares() || self.spare_input.capacity() > 0,
         };
         self.trim_at = is_wanted.then(|| self.now + TRIM_INTERVAL);
     }
@@ -235,6 +243,14 @@ impl Engine {
         } else {
             budget.min(missing)
         };
+        if input.capacity() < held + asked
+            && self.spare_input.capacity() >= connection.input_needed.max(held + asked)
+        {
+            // The memory of an operation before: it is there already, so taking it is not growing.
+            let mut spare = mem::take(&mut self.spare_input);
+            spare.extend_from_slice(&input);
+            input = spare;
+        }
         if input.capacity() < held + asked {
             // At most twice what has arrived, and no more than the operation needs.
             input.reserve_exact(asked.max(missing.min(held)));
@@ -251,8 +267,20 @@ impl Engine {
             connection.input = input;
         } else {
             self.handle_input(edge, key, &input);
+            self.keep_input(input);
         }
         (received, asked)
+    }
+
+    /// Keeps the buffer of a large operation for the next one, so that a stream of these does not get
+    /// its memory from the system each time.
+    fn keep_input(&mut self, mut input: Vec<u8>) {
+        let capacity = input.capacity();
+        if capacity > self.spare_input.capacity() && capacity <= SPARE_INPUT_BYTES_MAX {
+            input.clear();
+            self.spare_input = input;
+        }
+        self.is_spare_input_used = true;
     }
 
     /// Handles every whole operation at the start of `input` and keeps the rest with the connection.
