@@ -66,7 +66,7 @@ impl CloseReason {
         CloseReason::ServerShutdown,
     ];
 
-    /// The text of gnatsd 1.2.0 (`reference/monitoring.md` section 5), or of 2.x where 1.2.0 has none.
+    /// The text of gnatsd 1.2.0, or of 2.x where 1.2.0 has none.
     pub fn text(self) -> &'static str {
         match self {
             CloseReason::ClientClosed => "Client",

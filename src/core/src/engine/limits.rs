@@ -1,6 +1,6 @@
 //! Limits and timers that hold for every connection of a server.
 //!
-//! Defaults are those of gnatsd 1.2.0 (`reference/protocol.md` section 3.6) but for
+//! Defaults are those of gnatsd 1.2.0 but for
 //! the control line, which today's CONNECT with a JWT needs longer.
 
 use std::time::Duration;
