@@ -146,6 +146,73 @@ both_drivers! {
         client.ping();
     }
 
+    /// The same for who wants neither `+OK` nor checks, alone and in a run of messages.
+    fn subjects_of_the_server_are_refused_to_quiet_publishers(driver) {
+        let server = Server::start(driver);
+        let (mut publisher, mut subscriber) = (server.raw_client(), server.raw_client());
+        subscriber.send("SUB > 1\r\n");
+        subscriber.ping();
+        publisher
+            .send("PUB _SYS.x 0\r\n\r\nPUB a 0\r\n\r\nPUB _SYS.x 0\r\n\r\nPUB _SYS.x 0\r\n\r\n");
+        publisher.expect("-ERR 'Permissions Violation for Publish to \"_SYS.x\"'\r\n".repeat(3));
+        publisher.ping();
+        subscriber.expect("MSG a 1 0\r\n\r\n");
+        subscriber.ping();
+    }
+
+    /// Many messages to one subject in one write, of every form a line may have.
+    fn a_run_of_messages_arrives_as_written(driver) {
+        let server = Server::start(driver);
+        let (mut publisher, mut subscriber) = (server.raw_client(), server.raw_client());
+        publisher.connect_with(r#"{"verbose":false,"pedantic":false,"headers":true}"#);
+        subscriber.send("SUB a 1\r\n");
+        subscriber.ping();
+        let (mut sent, mut expected) = (String::new(), String::new());
+        for number in 0..600 {
+            let body = format!("{number:03}").repeat(number % 7 + 1);
+            let size = body.len();
+            let (line, message) = match number % 8 {
+                0..=2 => (format!("PUB a {size}\r\n"), format!("MSG a 1 {size}\r\n")),
+                3 => (
+                    format!("PUB a r.{number} {size}\r\n"),
+                    format!("MSG a 1 r.{number} {size}\r\n"),
+                ),
+                4 => (
+                    format!("PUB  a\t{size} \r\n"),
+                    format!("MSG a 1 {size}\r\n"),
+                ),
+                5 => (format!("pub a 0{size}\n"), format!("MSG a 1 0{size}\r\n")),
+                6 => (
+                    format!("HPUB a 0 {size}\r\n"),
+                    format!("MSG a 1 {size}\r\n"),
+                ),
+                _ => (
+                    format!("HPUB a 12 {}\r\nNATS/1.0\r\n\r\n", size + 12),
+                    format!("MSG a 1 {size}\r\n"),
+                ),
+            };
+            sent += &format!("{line}{body}\r\n");
+            expected += &format!("{message}{body}\r\n");
+        }
+        publisher.send(sent);
+        publisher.ping();
+        subscriber.expect(expected);
+        subscriber.ping();
+    }
+
+    /// A run ends where its receiver does.
+    fn a_run_of_messages_stops_at_max(driver) {
+        let server = Server::start(driver);
+        let (mut publisher, mut subscriber) = (server.raw_client(), server.raw_client());
+        subscriber.send("SUB a 1\r\nUNSUB 1 17\r\nSUB a q 2\r\nUNSUB 2 23\r\n");
+        subscriber.ping();
+        publisher.send("PUB a 1\r\nx\r\n".repeat(500));
+        publisher.ping();
+        let messages = subscriber.messages_until_pong();
+        let of = |sid| messages.iter().filter(|m| m.sid == sid).count();
+        assert_eq!((of("1"), of("2"), messages.len()), (17, 23, 40));
+    }
+
     fn size_over_the_limit_closes_before_the_payload(driver) {
         let server = Server::with(driver).conf("max_payload: 100\n").start();
         let mut client = server.raw_client();
