@@ -116,6 +116,8 @@ impl Server {
         let listener = bound
             .listen()
             .map_err(|e| format!("Error listening on port: {address}, \"{}\"", error_text(&e)))?;
+        // Everything is open before the log says so: who counts descriptors counts them all.
+        let listener_to_shut = listener.try_clone().map_err(|e| error_text(&e))?;
         info!(
             "Listening for client connections on {}",
             host_port(&options.host, port)
@@ -127,7 +129,6 @@ impl Server {
             shards: runtime.handles().to_vec(),
             next_cid: 1,
         };
-        let listener_to_shut = listener.try_clone().map_err(|e| error_text(&e))?;
         acceptor
             .spawn(listener)
             .map_err(|e| format!("cannot start the acceptor: {e}"))?;

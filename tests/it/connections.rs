@@ -135,6 +135,7 @@ both_drivers! {
     fn x3_churn(driver) {
         let _alone = heavy();
         let server = Server::start(driver);
+        server.wait_log("Server is ready", LIMIT);
         let fds = server.fd_count();
         // The list of closed connections is full after 10 000.
         churn(server.address(), 10_500);
