@@ -223,9 +223,11 @@ fn start_shards(
     };
     let setup = Setup {
         shard: 0,
+        shards: u16::try_from(shards).unwrap_or(u16::MAX),
         limits: options.limits.clone(),
         info: info.clone(),
         seed: 0,
+        hash_seed: random_number(),
         closed_max: CLOSED_MAX / shards,
         debug: options.debug,
         trace: options.trace,

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use gnatsd_core::client::CloseReason;
-use gnatsd_core::engine::{self, Edge, Engine, Level, LogLine, Opening, Received, Sent};
+use gnatsd_core::engine::{self, Edge, Engine, Lanes, Level, LogLine, Opening, Received, Sent};
 use gnatsd_core::interest::ConnKey;
 use gnatsd_shards::{Io, Next, Ready, Service, Token};
 
@@ -174,6 +174,8 @@ impl<I: Io> SocketEdge<'_, I> {
         self.sockets.slots.get(key.0 as usize)?.as_ref()
     }
 }
+
+impl<I: Io> Lanes for SocketEdge<'_, I> {}
 
 impl<I: Io> Edge for SocketEdge<'_, I> {
     #[inline]

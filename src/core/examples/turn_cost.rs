@@ -10,7 +10,7 @@ use std::net::Ipv4Addr;
 use std::time::Instant;
 
 use gnatsd_core::client::CloseReason;
-use gnatsd_core::engine::{Edge, Engine, Limits, Opening, Ready, Received, Sent, Setup};
+use gnatsd_core::engine::{Edge, Engine, Lanes, Limits, Opening, Ready, Received, Sent, Setup};
 use gnatsd_core::interest::ConnKey;
 use gnatsd_core::proto::info::ServerInfo;
 use gnatsd_core::time::Time;
@@ -24,6 +24,8 @@ struct Source {
     setup: Vec<Option<Vec<u8>>>,
     out_bytes: usize,
 }
+
+impl Lanes for Source {}
 
 impl Edge for Source {
     fn receive(&mut self, key: ConnKey, into: &mut [u8]) -> Received {
@@ -73,9 +75,11 @@ fn run(receivers: u32, size: usize, megabytes: usize) -> f64 {
     };
     let setup = Setup {
         shard: 0,
+        shards: 1,
         limits: Limits::default(),
         info,
         seed: 1,
+        hash_seed: 1,
         closed_max: 0,
         debug: false,
         trace: false,

@@ -10,7 +10,7 @@ use std::io::IoSlice;
 use std::net::{IpAddr, Ipv4Addr};
 
 use gnatsd_core::client::CloseReason;
-use gnatsd_core::engine::{Edge, Engine, Limits, Next, Opening, Ready, Received, Sent, Setup};
+use gnatsd_core::engine::{Edge, Lanes, Engine, Limits, Next, Opening, Ready, Received, Sent, Setup};
 use gnatsd_core::interest::ConnKey;
 use gnatsd_core::proto::info::ServerInfo;
 use gnatsd_core::time::Time;
@@ -74,6 +74,8 @@ impl Wires {
         ready
     }
 }
+
+impl Lanes for Wires {}
 
 impl Edge for Wires {
     fn receive(&mut self, key: ConnKey, into: &mut [u8]) -> Received {
@@ -141,6 +143,7 @@ impl Edge for Wires {
 fn setup(is_logged: bool) -> Setup {
     Setup {
         shard: 0,
+        shards: 1,
         limits: Limits {
             control_line_bytes_max: 512,
             payload_bytes_max: 4096,
@@ -160,6 +163,7 @@ fn setup(is_logged: bool) -> Setup {
             connect_urls: Vec::new(),
         },
         seed: 1,
+        hash_seed: 1,
         closed_max: 2,
         debug: is_logged,
         trace: is_logged,

@@ -5,6 +5,7 @@
 
 use std::io::IoSlice;
 
+use super::lanes::Lanes;
 use super::log::LogLine;
 use crate::client::CloseReason;
 use crate::interest::ConnKey;
@@ -44,8 +45,8 @@ pub struct Ready {
     pub writable: bool,
 }
 
-/// Sockets of a shard. Connections are named by the key the edge gave them at `open`.
-pub trait Edge {
+/// Sockets of a shard, and its lanes. Connections are named by the key the edge gave them at `open`.
+pub trait Edge: Lanes {
     /// Reads once.
     fn receive(&mut self, key: ConnKey, into: &mut [u8]) -> Received;
     /// Writes once.

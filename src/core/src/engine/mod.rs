@@ -15,6 +15,7 @@ mod deadlines;
 mod deliver;
 mod edge;
 mod flush;
+mod lanes;
 pub mod limits;
 mod log;
 mod look;
@@ -29,6 +30,7 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 
 pub use edge::{Edge, Ready, Received, Sent};
+pub use lanes::{Lane, Lanes};
 pub use limits::Limits;
 pub use log::{Level, LogLine};
 pub use turn::Next;
@@ -46,17 +48,24 @@ use deadlines::Deadlines;
 use log::Log;
 use snapshot::ShardStats;
 
+/// The most shards a server can have: sets of shards are bits of one word.
+pub const SHARDS_MAX: u16 = 64;
+
 /// What an engine is built from.
 #[derive(Clone, Debug)]
 pub struct Setup {
     /// Number of this shard.
     pub shard: u16,
+    /// Shards in the server, at most [`SHARDS_MAX`].
+    pub shards: u16,
     /// Limits of every connection.
     pub limits: Limits,
     /// What INFO says.
     pub info: ServerInfo,
-    /// Key of the hashes and start of the choices; random in a server, given in a simulation.
+    /// Start of the choices; random in a server and of this shard alone, given in a simulation.
     pub seed: u64,
+    /// Key of the hashes, the same on all shards; random in a server, given in a simulation.
+    pub hash_seed: u64,
     /// Closed connections remembered.
     pub closed_max: usize,
     /// Debug lines are wanted.
@@ -143,7 +152,7 @@ impl Engine {
             info_changed_at: None,
             now,
             connections: Connections::default(),
-            interest: Interest::new(setup.seed),
+            interest: Interest::new(setup.hash_seed),
             rng: Rng::new(setup.seed),
             pool: ChunkPool::default(),
             stats: ShardStats::default(),

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::io::IoSlice;
 
 use crate::client::CloseReason;
-use crate::engine::{Edge, LogLine, Ready, Received, Sent};
+use crate::engine::{Edge, Lanes, LogLine, Ready, Received, Sent};
 use crate::interest::ConnKey;
 
 /// One socket, seen from the server and from the peer.
@@ -136,6 +136,8 @@ impl Wires {
         wire
     }
 }
+
+impl Lanes for Wires {}
 
 impl Edge for Wires {
     fn receive(&mut self, key: ConnKey, into: &mut [u8]) -> Received {

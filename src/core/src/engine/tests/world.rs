@@ -42,9 +42,11 @@ pub(super) fn info() -> ServerInfo {
 pub(super) fn setup(limits: Limits) -> Setup {
     Setup {
         shard: 0,
+        shards: 1,
         limits,
         info: info(),
         seed: 7,
+        hash_seed: 7,
         closed_max: 4,
         debug: true,
         trace: false,
