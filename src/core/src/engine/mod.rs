@@ -74,6 +74,34 @@ pub struct Setup {
     pub trace: bool,
 }
 
+/// A rule that a simulation can leave out.
+#[cfg(feature = "mutants")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mutant {
+    /// K1: operations are applied without looking for room; what finds none is lost.
+    NoCredits,
+    /// K1, the half of it: a message goes to the shards that have room, and again to the others later.
+    NotAllOrNothing,
+    /// K2: sockets are written before lanes are published.
+    WriteFirst,
+    /// K3: interest is not looked at between a read and the handling of what it brought.
+    UnseenInterest,
+    /// K3: messages are not taken before a PING, a SUB or an UNSUB.
+    UnseenData,
+    /// K4: a removal that finds no room is forgotten.
+    ForgottenRemovals,
+    /// K5: nobody asks for room.
+    NoRoomWake,
+    /// A queue message whose chosen member has gone is dropped.
+    NoRechoice,
+    /// A re-chosen message forgets which shards were tried.
+    EndlessRechoice,
+    /// An UNSUB acts before the messages that were there first.
+    UnsubBeforeData,
+    /// The publisher's own members count in a queue choice though its echo is off.
+    EchoOffWeights,
+}
+
 /// A connection that was accepted.
 #[derive(Clone, Copy, Debug)]
 pub struct Opening {
@@ -140,6 +168,8 @@ pub struct Engine {
     is_spare_input_used: bool,
     /// The tail of a message written anew.
     scratch: Vec<u8>,
+    #[cfg(feature = "mutants")]
+    mutant: Option<Mutant>,
 }
 
 impl Engine {
@@ -173,7 +203,15 @@ impl Engine {
             spare_input: Vec::new(),
             is_spare_input_used: false,
             scratch: Vec::new(),
+            #[cfg(feature = "mutants")]
+            mutant: None,
         }
+    }
+
+    /// Leaves a rule out from now on.
+    #[cfg(feature = "mutants")]
+    pub fn leave_out(&mut self, rule: Mutant) {
+        self.mutant = Some(rule);
     }
 
     /// Number of this shard.

@@ -33,6 +33,18 @@ pub struct ShardStats {
     pub stalled_clients: u64,
     /// Entries in the closed-connection ring.
     pub closed: u64,
+    /// Messages sent to other shards, one for each shard.
+    pub crossed_out: u64,
+    /// Messages taken from other shards.
+    pub crossed_in: u64,
+    /// Times a connection had to wait for room in a lane.
+    pub lane_stalls: u64,
+    /// How long connections waited for room in a lane, all together.
+    pub lane_stalled: Duration,
+    /// Queue messages whose chosen member had gone, given to another one.
+    pub rechosen: u64,
+    /// Those of them that were dropped because too many waited.
+    pub rechoice_dropped: u64,
     /// Figures of the interest table.
     pub interest: InterestStats,
 }

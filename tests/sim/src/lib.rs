@@ -1,0 +1,1 @@
+//! Simulator of a server's shards.
