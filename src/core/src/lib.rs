@@ -7,5 +7,8 @@ pub mod engine;
 pub mod interest;
 pub mod proto;
 mod rng;
+mod shard_set;
 pub mod subject;
 pub mod time;
+
+pub use shard_set::ShardSet;

@@ -12,9 +12,10 @@ use hashbrown::HashTable;
 
 use super::changes::{Changes, Prints};
 use super::doorkeeper::Doorkeeper;
-use super::hash::{Hashes, spread};
+use super::hash::{Hashes, fold, spread};
 use super::match_set::{MatchSet, Receiver, Spare};
 use super::slot::{SEEN_STALE, Slot};
+use crate::shard_set::ShardSet;
 
 /// The slot whose set stays empty: the result for an empty subject. No hint finds it current.
 pub(super) const SLOT_EMPTY: u32 = 0;
@@ -199,6 +200,21 @@ impl Cache {
         self.slots[slot as usize].patch(subject, added, receiver, changes);
         self.account(slot);
         self.reclaim(SLOT_LAST);
+    }
+
+    /// Tells the results for the literal subject with this hash which other shards want exactly it.
+    pub(super) fn patch_literal_shards(&mut self, hash: u64, shards: ShardSet) {
+        let last = &mut self.slots[SLOT_LAST as usize];
+        if last.set.hash == hash {
+            last.seen = SEEN_STALE;
+        }
+        let slots = &self.slots;
+        let found = self.table.find(spread(fold(hash)), |key| {
+            key.hash == fold(hash) && slots[key.slot as usize].set.hash == hash
+        });
+        if let Some(key) = found {
+            self.slots[key.slot as usize].set.set_literal_shards(shards);
+        }
     }
 
     /// Kept results.

@@ -62,6 +62,7 @@ pub(super) struct Change {
     sub: SubId,
     conn: ConnKey,
     queue_hash: u32,
+    weight: u32,
     subject_len: u32,
     sid_len: u32,
     text: Vec<u8>,
@@ -80,6 +81,7 @@ impl Change {
             sid,
             queue,
             queue_hash: self.queue_hash,
+            weight: self.weight,
         }
     }
 }
@@ -126,6 +128,7 @@ impl Changes {
             sub: receiver.sub,
             conn: receiver.conn,
             queue_hash: receiver.queue_hash,
+            weight: receiver.weight,
             subject_len: pattern.len() as u32,
             sid_len: receiver.sid.len() as u32,
             text: self

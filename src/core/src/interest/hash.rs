@@ -48,13 +48,25 @@ impl Hashes {
         fold(self.text(text)) | 1
     }
 
-    /// Hash of a connection and a sid.
+    /// Hash of a connection, a sid and, if it stands for a shard, a queue group.
     #[inline]
-    pub(super) fn sid(&self, conn: u32, sid: &[u8]) -> u32 {
+    pub(super) fn sid(&self, conn: u32, sid: &[u8], queue: &[u8]) -> u32 {
         let mut hasher = self.state.build_hasher();
         hasher.write_u32(conn);
         hasher.write(sid);
+        if !queue.is_empty() {
+            hasher.write(queue);
+        }
         fold(hasher.finish())
+    }
+
+    /// Hash of a subject and a queue group.
+    #[inline]
+    pub(super) fn pair(&self, subject: &[u8], queue: &[u8]) -> u64 {
+        let mut hasher = self.state.build_hasher();
+        hasher.write(subject);
+        hasher.write(queue);
+        hasher.finish()
     }
 
     /// Hash of a token below a node, from the hash of the token.

@@ -3,8 +3,10 @@
 //! Reads everything, changes nothing; no message waits for it.
 
 use super::Interest;
+use super::announced::Announced;
 use super::hash::fold;
 use super::match_set::{MatchSet, Receiver, Spare};
+use super::remote::shard_of_key;
 use super::subs::{HOME_LITERAL, Sub, SubId};
 use crate::engine::snapshot::InterestStats;
 use crate::subject;
@@ -24,6 +26,8 @@ pub struct InterestMemory {
     pub literals: usize,
     /// Patterns.
     pub trie: usize,
+    /// What other shards want, and what they were told; their patterns count as patterns here.
+    pub shared: usize,
     /// Match results and what keeps them current.
     pub cache: usize,
 }
@@ -36,7 +40,7 @@ impl Interest {
     pub fn stats(&self) -> InterestStats {
         let receivers = || self.cache.iter().map(|set| set.receivers() as u64);
         InterestStats {
-            subscriptions: self.subs.len() as u64,
+            subscriptions: (self.subs.len() - self.remotes.len()) as u64,
             cache_entries: self.cache.len() as u64,
             inserts: self.counts.inserts,
             removes: self.counts.removes,
@@ -54,10 +58,15 @@ impl Interest {
         let mut page = Vec::new();
         let mut place = from;
         while place < end && page.len() < limit as usize {
-            page.extend(Some(SubId(place)).filter(|&id| self.subs.is_live(id)));
+            page.extend(Some(SubId(place)).filter(|&id| self.is_own(id)));
             place += 1;
         }
         (page, (place < self.subs.places()).then_some(place))
+    }
+
+    /// Whether a record is a subscription of this shard, and not another's interest.
+    fn is_own(&self, id: SubId) -> bool {
+        self.subs.is_live(id) && shard_of_key(self.subs[id].conn()).is_none()
     }
 
     /// Heap bytes held.
@@ -71,6 +80,7 @@ impl Interest {
             sids: self.sids.allocation_size(),
             literals: self.literals.bytes() + self.lists.bytes(),
             trie: self.trie.bytes(),
+            shared: self.remotes.bytes() + self.announced.as_ref().map_or(0, Announced::bytes),
             cache: self.cache.bytes() + self.changes.bytes(),
         }
     }
@@ -83,11 +93,11 @@ impl Interest {
         self.subs.check_invariants();
         self.lists.check_free();
         assert_eq!(
-            self.sids.len(),
+            self.sids.len() + self.remotes.len(),
             self.subs.len(),
             "a sid for each subscription"
         );
-        for (id, sub) in self.subs.iter() {
+        for (id, sub) in self.subs.iter().filter(|&(id, _)| self.is_own(id)) {
             assert_eq!(
                 self.find(sub.conn(), sub.sid()),
                 Some(id),
@@ -117,7 +127,7 @@ impl Interest {
         );
         assert_eq!(
             self.counts.inserts - self.counts.removes,
-            self.subs.len() as u64,
+            (self.subs.len() - self.remotes.len()) as u64,
             "counts"
         );
         self.cache.check_invariants(&self.changes, |subject| {
@@ -130,7 +140,14 @@ impl Interest {
             {
                 set.build_push(Receiver::new(id, sub), &mut spare);
             }
+            set.hash = self.hashes.text(subject);
+            set.set_literal_shards(self.remotes.literal(set.hash));
             (hash_of(subject), set)
         });
+        if let Some(announced) = &self.announced {
+            let own = self.subs.iter().filter(|&(id, _)| self.is_own(id));
+            let wanted = own.map(|(_, sub)| (sub.subject(), sub.queue_name()));
+            announced.check_invariants(&self.hashes, wanted);
+        }
     }
 }

@@ -7,7 +7,9 @@
 use hashbrown::HashTable;
 
 use super::hash::spread;
+use super::remote::{key_of_shard, shard_of_key};
 use super::subs::{ConnKey, Sub, SubId};
+use crate::shard_set::ShardSet;
 
 /// Where a delivery line begins, for a connection that takes headers; without its first byte it is the verb
 /// of one without.
@@ -34,11 +36,25 @@ const _: () = assert!(size_of::<Target>() == 16);
 /// A queue group: one of its members receives the message, whichever pattern it subscribed with.
 #[derive(Clone, Debug)]
 pub struct Group {
-    /// The members, never none.
+    /// The members on this shard.
     pub members: Vec<Target>,
+    /// The members on others. There is one at least, here or there.
+    pub remote: Vec<Remote>,
+    /// Sum of the weights in `remote`.
+    pub remote_weight: u32,
     hash: u32,
     name_start: u32,
     name_len: u32,
+}
+
+/// Members of a queue group on another shard, by one of the patterns they subscribed with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Remote {
+    /// Which shard.
+    pub shard: u16,
+    /// How many they are.
+    pub weight: u32,
+    sub: SubId,
 }
 
 /// The receivers of one subject.
@@ -54,8 +70,18 @@ pub struct MatchSet {
     subject_len: u32,
     /// Bytes of `text` that nothing refers to any more.
     garbage: u32,
-    /// Members of all groups.
+    /// Members of all groups, here and records of others.
     members: u32,
+    /// Keyed hash of the subject.
+    pub(super) hash: u64,
+    /// Shards with a plain subscription to exactly this subject.
+    literal_shards: ShardSet,
+    /// Plain patterns of other shards that match.
+    patterns: Vec<(SubId, u16)>,
+    /// Shards with a plain subscription that matches.
+    plain_shards: ShardSet,
+    /// Those, and shards with members of a group.
+    shards: ShardSet,
 }
 
 /// What a set needs to know of a subscription.
@@ -67,6 +93,8 @@ pub(super) struct Receiver<'a> {
     pub(super) queue: &'a [u8],
     /// Keyed hash of `queue`, 0 outside a group.
     pub(super) queue_hash: u32,
+    /// Members it stands for, if it is another shard's.
+    pub(super) weight: u32,
 }
 
 impl<'a> Receiver<'a> {
@@ -77,6 +105,7 @@ impl<'a> Receiver<'a> {
             sid: sub.sid(),
             queue: sub.queue_name(),
             queue_hash: sub.queue_hash(),
+            weight: shard_of_key(sub.conn()).map_or(0, |_| sub.max as u32),
         }
     }
 }
@@ -90,10 +119,48 @@ pub(super) struct Spare {
 }
 
 impl MatchSet {
-    /// Whether nobody receives the message.
+    /// Whether nobody receives the message, on any shard.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.plain.is_empty() && self.groups.is_empty()
+        self.plain.is_empty() && self.groups.is_empty() && self.shards.is_empty()
+    }
+
+    /// Other shards whose plain subscriptions receive the message.
+    #[inline]
+    pub fn plain_shards(&self) -> ShardSet {
+        self.plain_shards
+    }
+
+    /// Other shards that may receive the message: those, and those with members of its groups.
+    #[inline]
+    pub fn shards(&self) -> ShardSet {
+        self.shards
+    }
+
+    /// The group with this name.
+    pub fn group_named(&self, name: &[u8]) -> Option<&Group> {
+        self.groups
+            .iter()
+            .find(|group| self.group_name(group) == name)
+    }
+
+    pub(super) fn set_literal_shards(&mut self, shards: ShardSet) {
+        self.literal_shards = shards;
+        self.note_shards();
+    }
+
+    fn note_shards(&mut self) {
+        let mut shards = self.literal_shards;
+        for &(_, shard) in &self.patterns {
+            shards.insert(shard);
+        }
+        self.plain_shards = shards;
+        for group in &self.groups {
+            for remote in &group.remote {
+                shards.insert(remote.shard);
+            }
+        }
+        self.shards = shards;
     }
 
     /// The start of the delivery line to `target`, ready-made: `HMSG <subject> <sid> `. Without its first
@@ -123,12 +190,13 @@ impl MatchSet {
 
     /// Subscriptions in the set, those of groups included.
     pub(super) fn targets(&self) -> usize {
-        self.plain.len() + self.members as usize
+        self.plain.len() + self.patterns.len() + self.members as usize
     }
 
     /// Bytes on the heap, about.
     pub(super) fn bytes(&self) -> usize {
-        (self.plain.capacity() + self.members as usize) * size_of::<Target>()
+        (self.plain.capacity() + self.members as usize + self.patterns.capacity())
+            * size_of::<Target>()
             + self.groups.capacity() * size_of::<Group>()
             + self.text.capacity()
     }
@@ -158,10 +226,23 @@ impl MatchSet {
         self.subject_len = subject.len() as u32;
         self.garbage = 0;
         self.members = 0;
+        self.literal_shards = ShardSet::NONE;
+        self.patterns.clear();
+        self.plain_shards = ShardSet::NONE;
+        self.shards = ShardSet::NONE;
     }
 
     /// Adds a receiver to a set that is being built.
     pub(super) fn build_push(&mut self, receiver: Receiver<'_>, spare: &mut Spare) {
+        if let Some(shard) = shard_of_key(receiver.conn) {
+            if receiver.queue_hash == 0 {
+                self.add_pattern(&receiver, shard);
+            } else {
+                let at = self.build_group(&receiver, spare);
+                self.add_members(at, &receiver, shard);
+            }
+            return;
+        }
         let Some(target) = self.add_prefix(&receiver) else {
             return;
         };
@@ -170,27 +251,32 @@ impl MatchSet {
             return;
         }
         self.members += 1;
+        let at = self.build_group(&receiver, spare);
+        self.groups[at].members.push(target);
+    }
+
+    /// The receiver's group in a set that is being built.
+    fn build_group(&mut self, receiver: &Receiver<'_>, spare: &mut Spare) -> usize {
         let found = if self.groups.len() <= GROUPS_SEARCHED {
-            self.find_group(&receiver)
+            self.find_group(receiver)
         } else {
-            let is_same = |&at: &u32| self.is_group(&self.groups[at as usize], &receiver);
+            let is_same = |&at: &u32| self.is_group(&self.groups[at as usize], receiver);
             spare
                 .index
                 .find(spread(receiver.queue_hash), is_same)
                 .map(|&at| at as usize)
         };
         if let Some(at) = found {
-            self.groups[at].members.push(target);
-            return;
+            return at;
         }
-        let mut members = spare.lists.pop().unwrap_or_default();
-        members.push(target);
-        self.add_group(&receiver, members);
+        let members = spare.lists.pop().unwrap_or_default();
+        self.add_group(receiver, members);
+        let added = self.groups.len() - 1;
         // A crowd of groups must not make the build quadratic.
         let indexed = match self.groups.len() {
-            0..=GROUPS_SEARCHED => return,
+            0..=GROUPS_SEARCHED => return added,
             len if len == GROUPS_SEARCHED + 1 => 0,
-            len => len - 1,
+            _ => added,
         };
         for at in indexed..self.groups.len() {
             let groups = &self.groups;
@@ -199,10 +285,23 @@ impl MatchSet {
                 .index
                 .insert_unique(spread(groups[at].hash), at as u32, hash_of);
         }
+        added
     }
 
     /// Adds a receiver to a finished set.
     pub(super) fn add(&mut self, receiver: &Receiver<'_>) {
+        if let Some(shard) = shard_of_key(receiver.conn) {
+            if receiver.queue_hash == 0 {
+                self.add_pattern(receiver, shard);
+                return;
+            }
+            let at = self.find_group(receiver).unwrap_or_else(|| {
+                self.add_group(receiver, Vec::new());
+                self.groups.len() - 1
+            });
+            self.add_members(at, receiver, shard);
+            return;
+        }
         let Some(target) = self.add_prefix(receiver) else {
             return;
         };
@@ -217,8 +316,58 @@ impl MatchSet {
         }
     }
 
+    /// Adds a pattern of another shard.
+    fn add_pattern(&mut self, receiver: &Receiver<'_>, shard: u16) {
+        self.patterns.push((receiver.sub, shard));
+        self.plain_shards.insert(shard);
+        self.shards.insert(shard);
+    }
+
+    /// Adds members on another shard to the group at `at`.
+    fn add_members(&mut self, at: usize, receiver: &Receiver<'_>, shard: u16) {
+        let group = &mut self.groups[at];
+        group.remote.push(Remote {
+            shard,
+            weight: receiver.weight,
+            sub: receiver.sub,
+        });
+        group.remote_weight = group.remote_weight.saturating_add(receiver.weight);
+        self.members += 1;
+        self.shards.insert(shard);
+    }
+
+    fn remove_remote(&mut self, sub: SubId, queue_hash: u32) {
+        if queue_hash == 0 {
+            self.patterns.retain(|&(pattern, _)| pattern != sub);
+            self.note_shards();
+            return;
+        }
+        for (at, group) in self.groups.iter_mut().enumerate() {
+            let Some(place) = group.remote.iter().position(|remote| remote.sub == sub) else {
+                continue;
+            };
+            group.remote.swap_remove(place);
+            group.remote_weight = group
+                .remote
+                .iter()
+                .fold(0, |sum, remote| sum.saturating_add(remote.weight));
+            self.members -= 1;
+            if group.members.is_empty() && group.remote.is_empty() {
+                self.garbage += group.name_len;
+                self.groups.swap_remove(at);
+            }
+            self.note_shards();
+            return;
+        }
+    }
+
     /// Takes a receiver out, and its group if it was the last member.
-    pub(super) fn remove(&mut self, sub: SubId, queue_hash: u32) {
+    pub(super) fn remove(&mut self, receiver: &Receiver<'_>) {
+        let (sub, queue_hash) = (receiver.sub, receiver.queue_hash);
+        if shard_of_key(receiver.conn).is_some() {
+            self.remove_remote(sub, queue_hash);
+            return;
+        }
         if queue_hash == 0 {
             if let Some(at) = self.plain.iter().position(|target| target.sub == sub) {
                 self.garbage += self.plain.swap_remove(at).prefix_len;
@@ -234,7 +383,7 @@ impl MatchSet {
             };
             self.garbage += group.members.swap_remove(member).prefix_len;
             self.members -= 1;
-            if group.members.is_empty() {
+            if group.members.is_empty() && group.remote.is_empty() {
                 self.garbage += group.name_len;
                 self.groups.swap_remove(at);
             }
@@ -268,6 +417,8 @@ impl MatchSet {
     fn add_group(&mut self, receiver: &Receiver<'_>, members: Vec<Target>) {
         self.groups.push(Group {
             members,
+            remote: Vec::new(),
+            remote_weight: 0,
             hash: receiver.queue_hash,
             name_start: self.text.len() as u32,
             name_len: receiver.queue.len() as u32,
@@ -318,16 +469,41 @@ impl MatchSet {
                 self.prefix(target).to_vec(),
             )
         };
+        let elsewhere = |name: &[u8], sub: SubId, shard: u16, weight: u32| {
+            let target = Target {
+                sub,
+                conn: key_of_shard(shard),
+                prefix_start: 0,
+                prefix_len: 0,
+            };
+            (name.to_vec(), target, weight.to_le_bytes().to_vec())
+        };
         let mut all: Vec<_> = self.plain.iter().map(|target| line(b"", target)).collect();
+        let patterns = self.patterns.iter();
+        all.extend(patterns.map(|&(sub, shard)| elsewhere(b"", sub, shard, 0)));
+        let literal = self.literal_shards.iter();
+        all.extend(literal.map(|shard| elsewhere(b"", SubId(u32::from(shard)), shard, 1)));
         let mut members = 0;
         for group in &self.groups {
-            assert!(!group.members.is_empty(), "a group without members");
-            members += group.members.len();
+            let named = group.members.len() + group.remote.len();
+            assert!(named > 0, "a group without members");
+            members += named;
             let name = self.group_name(group);
+            let weight: u32 = group.remote.iter().map(|remote| remote.weight).sum();
+            assert_eq!(weight, group.remote_weight, "weight of a group");
             all.extend(group.members.iter().map(|target| line(name, target)));
+            let remote = group.remote.iter();
+            all.extend(remote.map(|r| elsewhere(name, r.sub, r.shard, r.weight)));
         }
         assert_eq!(members, self.members as usize, "members of all groups");
-        all.sort_by(|a, b| (&a.0, a.1.sub).cmp(&(&b.0, b.1.sub)));
+        let mut noted = self.clone();
+        noted.note_shards();
+        assert_eq!(
+            (noted.plain_shards, noted.shards),
+            (self.plain_shards, self.shards),
+            "shards of a set"
+        );
+        all.sort_by(|a, b| (&a.0, a.1.conn, a.1.sub).cmp(&(&b.0, b.1.conn, b.1.sub)));
         all
     }
 }

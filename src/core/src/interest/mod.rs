@@ -18,6 +18,7 @@
 //!   `changes`: what kept results still have to learn.
 //! - `inspect`: figures for monitoring, and the table's check of itself.
 
+mod announced;
 mod cache;
 mod changes;
 mod doorkeeper;
@@ -26,6 +27,7 @@ mod inspect;
 mod lists;
 mod literals;
 mod match_set;
+mod remote;
 mod slot;
 mod subs;
 #[cfg(test)]
@@ -38,18 +40,20 @@ use std::fmt;
 use hashbrown::HashTable;
 
 use crate::subject;
+use announced::Announced;
 use cache::{Cache, SLOT_EMPTY, SLOT_LAST};
 use changes::Changes;
 use hash::{Hashes, fold, spread};
 use lists::Lists;
 use literals::Literals;
 use match_set::{Receiver, Spare};
+use remote::Remotes;
 use subs::HOME_LITERAL;
 use trie::{Trie, Walk};
 
 pub use cache::CacheLimits;
 pub use inspect::InterestMemory;
-pub use match_set::{Group, MatchSet, Target};
+pub use match_set::{Group, MatchSet, Remote, Target};
 pub use subs::{ConnKey, ConnSubs, Sub, SubId, Subs};
 
 /// What became of a SUB.
@@ -113,6 +117,9 @@ pub struct Interest {
     walk: Walk,
     spare: Spare,
     counts: Counts,
+    remotes: Remotes,
+    /// What the other shards know, if there are any.
+    announced: Option<Announced>,
 }
 
 impl Interest {
@@ -136,6 +143,56 @@ impl Interest {
             walk: Walk::default(),
             spare: Spare::default(),
             counts: Counts::default(),
+            remotes: Remotes::default(),
+            announced: None,
+        }
+    }
+
+    /// Keeps account from now on of what other shards have to be told. Only for an empty table.
+    pub fn share(&mut self) {
+        debug_assert!(self.subs.len() == 0, "subscriptions would go untold");
+        self.announced = Some(Announced::default());
+    }
+
+    /// Whether a subscription would be news for other shards.
+    #[inline]
+    pub fn is_news(&self, subject: &[u8], queue: Option<&[u8]>) -> bool {
+        let queue = queue.unwrap_or_default();
+        self.announced
+            .as_ref()
+            .is_some_and(|announced| announced.is_news(&self.hashes, subject, queue))
+    }
+
+    /// What the other shards are to be told next, encoded for [`apply`](Self::apply). The caller empties
+    /// it once it is sent.
+    pub fn outgoing(&mut self) -> Option<&mut Vec<u8>> {
+        self.announced.as_mut().map(Announced::outgoing)
+    }
+
+    /// Bytes of it.
+    #[inline]
+    pub fn outgoing_len(&self) -> usize {
+        self.announced.as_ref().map_or(0, Announced::outgoing_len)
+    }
+
+    /// Changes that the other shards will be told of when there is room: removals and weights.
+    #[inline]
+    pub fn untold(&self) -> usize {
+        self.announced.as_ref().map_or(0, Announced::dirty)
+    }
+
+    /// Adds at most `limit` of those to what goes out next.
+    pub fn tell_changes(&mut self, limit: usize) {
+        if let Some(announced) = &mut self.announced {
+            announced.tell_dirty(limit);
+        }
+    }
+
+    /// Forgets them untold.
+    #[cfg(feature = "mutants")]
+    pub fn forget_changes(&mut self) {
+        if let Some(announced) = &mut self.announced {
+            announced.forget_dirty();
         }
     }
 
@@ -156,7 +213,7 @@ impl Interest {
         queue: Option<&[u8]>,
         sid: &[u8],
     ) -> Result<Inserted, InvalidSubject> {
-        let sid_hash = self.hashes.sid(conn.0, sid);
+        let sid_hash = self.hashes.sid(conn.0, sid, b"");
         if let Some(id) = self.find_hashed(sid_hash, conn, sid) {
             return Ok(Inserted::Duplicate(id));
         }
@@ -186,17 +243,11 @@ impl Interest {
             sid,
             queue,
             queue_hash,
+            weight: 0,
         };
-        if subject::has_wildcard(subject) {
-            self.trie
-                .insert(&self.hashes, subject, id, &mut self.lists, &mut self.subs);
-            self.changes.note(&self.hashes, true, subject, &receiver);
-        } else {
-            let hash = fold(self.hashes.text(subject));
-            self.literals
-                .insert(hash, subject, id, &mut self.lists, &mut self.subs);
-            self.cache
-                .patch(hash, subject, true, &receiver, &self.changes);
+        self.file(id, subject, &receiver);
+        if let Some(announced) = &mut self.announced {
+            announced.add(&self.hashes, subject, queue);
         }
         self.counts.inserts += 1;
         Ok(Inserted::New(id))
@@ -204,7 +255,7 @@ impl Interest {
 
     /// The subscription of `conn` with this sid.
     pub fn find(&self, conn: ConnKey, sid: &[u8]) -> Option<SubId> {
-        self.find_hashed(self.hashes.sid(conn.0, sid), conn, sid)
+        self.find_hashed(self.hashes.sid(conn.0, sid, b""), conn, sid)
     }
 
     /// Removes a subscription. `conn_subs` are those of the connection it belongs to.
@@ -213,35 +264,14 @@ impl Interest {
     /// Independent of how many others want the subject, but for the search of one cached result.
     pub fn remove(&mut self, conn_subs: &mut ConnSubs, id: SubId) {
         let sub = self.subs.remove(conn_subs, id);
-        let sid_hash = self.hashes.sid(sub.conn().0, sub.sid());
+        let sid_hash = self.hashes.sid(sub.conn().0, sub.sid(), b"");
         match self.sids.find_entry(spread(sid_hash), |key| key.sub == id) {
             Ok(key) => drop(key.remove()),
             Err(_) => debug_assert!(false, "{id:?} has no sid"),
         }
-        let receiver = Receiver::new(id, &sub);
-        let subject = sub.subject();
-        if sub.home == HOME_LITERAL {
-            let hash = fold(self.hashes.text(subject));
-            self.literals.remove(
-                hash,
-                subject,
-                id,
-                sub.place,
-                &mut self.lists,
-                &mut self.subs,
-            );
-            self.cache
-                .patch(hash, subject, false, &receiver, &self.changes);
-        } else {
-            self.trie.remove(
-                sub.home,
-                subject,
-                id,
-                sub.place,
-                &mut self.lists,
-                &mut self.subs,
-            );
-            self.changes.note(&self.hashes, false, subject, &receiver);
+        self.unfile(id, &sub);
+        if let Some(announced) = &mut self.announced {
+            announced.remove(&self.hashes, sub.subject(), sub.queue_name());
         }
         self.counts.removes += 1;
     }
@@ -298,6 +328,50 @@ impl Interest {
         (self.cache.set(result.slot), &mut self.subs)
     }
 
+    /// Puts a record where matching finds it, and tells the results that are kept.
+    fn file(&mut self, id: SubId, subject: &[u8], receiver: &Receiver<'_>) {
+        if subject::has_wildcard(subject) {
+            self.trie
+                .insert(&self.hashes, subject, id, &mut self.lists, &mut self.subs);
+            self.changes.note(&self.hashes, true, subject, receiver);
+        } else {
+            let hash = fold(self.hashes.text(subject));
+            self.literals
+                .insert(hash, subject, id, &mut self.lists, &mut self.subs);
+            self.cache
+                .patch(hash, subject, true, receiver, &self.changes);
+        }
+    }
+
+    /// Takes a record that is free already out of there.
+    fn unfile(&mut self, id: SubId, sub: &Sub) {
+        let receiver = Receiver::new(id, sub);
+        let subject = sub.subject();
+        if sub.home == HOME_LITERAL {
+            let hash = fold(self.hashes.text(subject));
+            self.literals.remove(
+                hash,
+                subject,
+                id,
+                sub.place,
+                &mut self.lists,
+                &mut self.subs,
+            );
+            self.cache
+                .patch(hash, subject, false, &receiver, &self.changes);
+        } else {
+            self.trie.remove(
+                sub.home,
+                subject,
+                id,
+                sub.place,
+                &mut self.lists,
+                &mut self.subs,
+            );
+            self.changes.note(&self.hashes, false, subject, &receiver);
+        }
+    }
+
     fn find_hashed(&self, hash: u32, conn: ConnKey, sid: &[u8]) -> Option<SubId> {
         self.sids
             .find(spread(hash), |key| {
@@ -323,18 +397,18 @@ impl Interest {
                 slot
             }
             Some(slot) => {
-                self.build(fold(hash), subject);
+                self.build(hash, subject);
                 self.cache.replace(slot)
             }
             None => {
-                self.build(fold(hash), subject);
+                self.build(hash, subject);
                 self.cache.admit(hash, &self.hashes)
             }
         }
     }
 
     /// Builds the result for `subject` in [`SLOT_LAST`] from the tables.
-    fn build(&mut self, hash: u32, subject: &[u8]) {
+    fn build(&mut self, hash: u64, subject: &[u8]) {
         let Self {
             hashes,
             subs,
@@ -345,6 +419,7 @@ impl Interest {
             cache,
             walk,
             spare,
+            remotes,
             ..
         } = self;
         let set = cache.last_mut(subject, spare);
@@ -354,8 +429,13 @@ impl Interest {
             }
         };
         trie.walk(hashes, subject, walk, |entry| push(lists.members(entry)));
-        push(literals.find(hash, subject, lists, subs));
-        cache.built(hash, changes);
+        push(literals.find(fold(hash), subject, lists, subs));
+        set.hash = hash;
+        let shards = remotes.literal(hash);
+        if !shards.is_empty() {
+            set.set_literal_shards(shards);
+        }
+        cache.built(fold(hash), changes);
     }
 }
 

@@ -55,7 +55,7 @@ impl Slot {
             if change.added {
                 set.add(&receiver);
             } else {
-                set.remove(receiver.sub, receiver.queue_hash);
+                set.remove(&receiver);
             }
         });
         let is_current = complete && !self.set.is_mostly_garbage();
@@ -82,7 +82,7 @@ impl Slot {
         if added {
             self.set.add(receiver);
         } else {
-            self.set.remove(receiver.sub, receiver.queue_hash);
+            self.set.remove(receiver);
         }
         if !added || receiver.queue_hash != 0 {
             self.patches_unused += 1;
