@@ -143,9 +143,8 @@ impl Engine {
         connection.input = Vec::new();
         connection.client.texts = None;
         self.stats.connections -= 1;
-        for publisher in std::mem::take(&mut connection.waiting) {
-            self.resume(publisher);
-        }
+        let waiting = std::mem::take(&mut connection.waiting);
+        self.let_go_on(edge, waiting);
         let Some(connection) = self.connections.find(key) else {
             return false;
         };

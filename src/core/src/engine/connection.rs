@@ -26,7 +26,12 @@ pub(crate) enum Life {
 pub(crate) enum Pause {
     /// A receiver of what it publishes lags; goes on when the receiver has caught up, or then.
     Slowed { until: Time },
+    /// A lane has no room for what comes next.
+    Room { ticket: u64, since: Time },
 }
+
+/// A publisher that waits for a reader, by the shard it lives on.
+pub(crate) type Waiting = super::records::Origin;
 
 /// Whether the socket was read since the PINGs of its peer ran out: its PONG may lie unread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,7 +104,11 @@ pub(crate) struct Connection {
     /// Input bytes this publisher may still be read before it is slowed again.
     pub(crate) slow_credit_bytes: usize,
     /// Publishers waiting for this connection to catch up.
-    pub(crate) waiting: Vec<ConnKey>,
+    pub(crate) waiting: Vec<Waiting>,
+    /// A reader on another shard lags, as far as that shard has told; until then.
+    pub(crate) lagging_until: Time,
+    /// Its place among those who wait for room in a lane; 0 before it ever did.
+    pub(crate) ticket: u64,
     pub(crate) stalls: u64,
 
     pub(crate) peer: Peer,
@@ -137,6 +146,8 @@ impl Connection {
             pause: None,
             slow_credit_bytes: 0,
             waiting: Vec::new(),
+            lagging_until: Time(0),
+            ticket: 0,
             stalls: 0,
             peer,
             start: now,

@@ -5,19 +5,22 @@
 //! prefixes, a delivery is a prefix and one copy of the message's tail.
 
 use super::connection::{Connection, Connections};
+use super::crossing::Crossing;
 use super::log::Level;
 use super::operations::Flow;
+use super::records::Message;
 use super::turn::{TURN_OUT_BYTES, early_flush_bytes};
-use super::{Edge, Engine, Limits, Lists};
+use super::{Edge, Engine, Limits, Lists, Mutant};
 use crate::client::{ChunkPool, CloseReason};
-use crate::interest::{ConnKey, MatchHint, MatchSet, Subs, Target};
+use crate::interest::{ConnKey, Group, MatchHint, MatchRef, MatchSet, Subs, Target};
 use crate::proto::quote::Printable;
 use crate::proto::{ParseLimits, Publish, encode, parse_repeat};
 use crate::rng::Rng;
+use crate::shard_set::ShardSet;
 use crate::time::Time;
 
 /// What receivers get of one message.
-enum Wire<'a> {
+pub(super) enum Wire<'a> {
     /// The same for all: the tail as the publisher wrote it.
     Plain { tail: &'a [u8], payload_len: usize },
     /// A line that was not canonical, or one with headers, which not everyone takes.
@@ -25,7 +28,7 @@ enum Wire<'a> {
 }
 
 /// A message that has to be written anew for some of its receivers, or for all.
-struct Varied<'a> {
+pub(super) struct Varied<'a> {
     publish: &'a Publish<'a>,
     /// Tail of an HMSG; empty for a message without headers.
     headed: &'a [u8],
@@ -35,23 +38,37 @@ struct Varied<'a> {
 }
 
 /// Where messages of one publisher to one subject go, and all that a delivery touches.
-struct Fanout<'a> {
+pub(super) struct Fanout<'a> {
     connections: &'a mut Connections,
     subs: &'a mut Subs,
-    set: &'a MatchSet,
+    pub(super) set: &'a MatchSet,
     rng: &'a mut Rng,
     pool: &'a mut ChunkPool,
-    lists: &'a mut Lists,
+    pub(super) lists: &'a mut Lists,
+    pub(super) crossing: &'a mut Crossing,
+    scratch: &'a mut Vec<u8>,
     limits: &'a Limits,
     early_flush_bytes: usize,
+    /// The publisher, as the other shards will know it.
+    publisher: ConnKey,
     /// The publisher, if its own messages do not come back to it.
     no_echo_to: Option<ConnKey>,
+    /// Its own members of a queue group have no part in the choice.
+    is_own_left_out: bool,
     now: Time,
+    pub(super) tally: Tally,
+}
+
+/// What deliveries came to.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
     /// A reader that lags but reads.
-    slowing: Option<ConnKey>,
-    copies: u64,
+    pub(super) slowing: Option<ConnKey>,
+    pub(super) copies: u64,
     payload_bytes: u64,
-    out_bytes: usize,
+    pub(super) out_bytes: usize,
+    /// Messages written to batches for other shards.
+    crossed: u64,
 }
 
 /// What a run of publishes did, and what it leaves to be done.
@@ -79,6 +96,7 @@ impl Engine {
     pub(super) fn deliver<'a>(
         &mut self,
         key: ConnKey,
+        found: MatchRef,
         publish: &Publish<'a>,
         rest: &'a [u8],
         limits: &ParseLimits,
@@ -95,29 +113,11 @@ impl Engine {
         let Some(publisher) = self.connections.find_mut(key) else {
             return run;
         };
-        let found = self
-            .interest
-            .match_subject(publish.subject, &mut publisher.hint);
         let wants_status = publisher.client.no_responders;
         let no_echo_to = (!publisher.client.echo).then_some(key);
-        let (set, subs) = self.interest.matched(found);
-        let mut fanout = Fanout {
-            connections: &mut self.connections,
-            subs,
-            set,
-            rng: &mut self.rng,
-            pool: &mut self.pool,
-            lists: &mut self.lists,
-            limits: &self.limits,
-            early_flush_bytes: early_flush_bytes(&self.limits),
-            no_echo_to,
-            now: self.now,
-            slowing: None,
-            copies: 0,
-            payload_bytes: 0,
-            out_bytes: 0,
-        };
+        let is_slowed = publisher.lagging_until > self.now;
         let out_bytes_max = TURN_OUT_BYTES.saturating_sub(self.turn_out_bytes);
+        let mut fanout = self.fanout(found, key, no_echo_to);
         let mut reply = publish.reply;
         match (publish.headers, publish.tail) {
             (None, Some(tail)) => {
@@ -126,23 +126,23 @@ impl Engine {
                     payload_len: publish.body.len(),
                 });
             }
-            _ => fanout.send_varied(publish, &mut self.scratch),
+            _ => fanout.send_varied(publish),
         }
-        let mut copies_before = 0;
+        let mut sent_before = 0;
         loop {
-            let is_unanswered = wants_status && fanout.copies == copies_before;
+            let is_unanswered = wants_status && fanout.tally.sent() == sent_before;
             run.unanswered = reply.filter(|_| is_unanswered);
-            if run.unanswered.is_some() || !fanout.is_plain() {
+            if run.unanswered.is_some() || is_slowed || !fanout.is_plain() {
                 run.is_plain = false;
                 break;
             }
-            if fanout.out_bytes >= out_bytes_max || !fanout.lists.large.is_empty() {
+            if fanout.tally.out_bytes >= out_bytes_max || fanout.has_full_batch() {
                 break;
             }
             let Some(next) = parse_repeat(&rest[run.run_len..], publish.subject, limits) else {
                 break;
             };
-            copies_before = fanout.copies;
+            sent_before = fanout.tally.sent();
             fanout.send(&mut Wire::Plain {
                 tail: next.tail,
                 payload_len: next.body_len,
@@ -153,11 +153,47 @@ impl Engine {
             run.body_bytes += next.body_len as u64;
             run.last_len = next.body_len;
         }
-        run.slowing = fanout.slowing;
-        self.stats.out_msgs += fanout.copies;
-        self.stats.out_bytes += fanout.payload_bytes;
-        self.turn_out_bytes += fanout.out_bytes;
+        let tally = fanout.tally;
+        run.slowing = tally.slowing;
+        self.count(&tally);
         run
+    }
+
+    /// All that a delivery of what `publisher` sent to the subject of `found` touches.
+    #[inline]
+    pub(super) fn fanout(
+        &mut self,
+        found: MatchRef,
+        publisher: ConnKey,
+        no_echo_to: Option<ConnKey>,
+    ) -> Fanout<'_> {
+        let is_own_left_out = !self.is_without(Mutant::EchoOffWeights);
+        let (set, subs) = self.interest.matched(found);
+        Fanout {
+            connections: &mut self.connections,
+            subs,
+            set,
+            rng: &mut self.rng,
+            pool: &mut self.pool,
+            lists: &mut self.lists,
+            crossing: &mut self.crossing,
+            scratch: &mut self.scratch,
+            limits: &self.limits,
+            early_flush_bytes: early_flush_bytes(&self.limits),
+            publisher,
+            no_echo_to,
+            is_own_left_out,
+            now: self.now,
+            tally: Tally::default(),
+        }
+    }
+
+    #[inline]
+    pub(super) fn count(&mut self, tally: &Tally) {
+        self.stats.out_msgs += tally.copies;
+        self.stats.out_bytes += tally.payload_bytes;
+        self.stats.crossed_out += tally.crossed;
+        self.turn_out_bytes += tally.out_bytes;
     }
 
     /// The rest of a publish whose delivery was not plain.
@@ -170,7 +206,7 @@ impl Engine {
         run: &Delivered<'_>,
     ) -> Flow {
         self.trace_deliveries(publish);
-        self.remove_expired(key);
+        self.remove_expired(Some(key));
         self.cut_overfull(edge);
         if let Some(reply) = run.unanswered {
             self.tell_no_responders(key, reply);
@@ -185,12 +221,16 @@ impl Engine {
             Some(reader) if self.is_open(reader) && self.spend_credit(key, op_len) => {
                 self.slow_down(key, reader)
             }
+            None if self.is_lagging_elsewhere(key) && self.spend_credit(key, op_len) => {
+                self.pause_briefly(key);
+                Flow::Pause
+            }
             _ => Flow::Continue,
         }
     }
 
     /// `<<- [MSG foo 1 5]` for those receivers whose lines are traced.
-    fn trace_deliveries(&mut self, publish: &Publish<'_>) {
+    pub(super) fn trace_deliveries(&mut self, publish: &Publish<'_>) {
         let mut traced = std::mem::take(&mut self.lists.traced);
         for id in traced.drain(..) {
             let sub = self.interest.sub(id);
@@ -216,6 +256,13 @@ impl Engine {
         self.lists.traced = traced;
     }
 
+    /// Whether a reader on another shard is known to lag behind this publisher.
+    fn is_lagging_elsewhere(&self, key: ConnKey) -> bool {
+        self.connections
+            .find(key)
+            .is_some_and(|publisher| publisher.lagging_until > self.now)
+    }
+
     /// Whether a publisher that should wait has used up what it may send between two waits.
     fn spend_credit(&mut self, key: ConnKey, bytes: usize) -> bool {
         let Some(publisher) = self.connections.find_mut(key) else {
@@ -227,11 +274,11 @@ impl Engine {
     }
 
     /// Auto-unsubscribe: the last delivery of each has just been made.
-    fn remove_expired(&mut self, publisher: ConnKey) {
+    pub(super) fn remove_expired(&mut self, publisher: Option<ConnKey>) {
         let mut expired = std::mem::take(&mut self.lists.expired);
         for id in expired.drain(..) {
             let sub = self.interest.sub(id);
-            if let Some(publisher) = self.connections.find(publisher) {
+            if let Some(publisher) = publisher.and_then(|key| self.connections.find(key)) {
                 let sid = Printable(sub.sid());
                 let text = format_args!(
                     "Auto-unsubscribe limit of {} reached for sid '{sid}'",
@@ -284,14 +331,28 @@ impl Engine {
     }
 }
 
+impl Tally {
+    /// Copies made, those for other shards included.
+    #[inline]
+    fn sent(&self) -> u64 {
+        self.copies + self.crossed
+    }
+}
+
 impl Fanout<'_> {
     /// Nothing came up that has to be seen to before the next message.
     #[inline]
-    fn is_plain(&self) -> bool {
-        self.slowing.is_none()
+    pub(super) fn is_plain(&self) -> bool {
+        self.tally.slowing.is_none()
             && self.lists.expired.is_empty()
             && self.lists.overfull.is_empty()
             && self.lists.traced.is_empty()
+    }
+
+    /// A batch, for a connection or for a shard, is large enough to go.
+    #[inline]
+    pub(super) fn has_full_batch(&self) -> bool {
+        !self.lists.large.is_empty() || !self.crossing.full.is_empty()
     }
 
     /// One message to every plain subscription and to one member of each queue group.
@@ -301,19 +362,128 @@ impl Fanout<'_> {
         for target in &set.plain {
             self.enqueue(target, wire);
         }
-        for group in &set.groups {
-            // One member, from a random one on the first that can take it.
-            let start = self.rng.below(group.members.len());
-            let (before, from) = group.members.split_at(start);
-            from.iter()
-                .chain(before)
-                .any(|member| self.enqueue(member, wire));
+        if set.shards().is_empty() {
+            for group in &set.groups {
+                self.send_to_member(group, wire);
+            }
+        } else {
+            self.send_across(wire);
         }
     }
 
-    /// The same for a message that is not the same for all.
+    /// To the plain subscriptions of this shard.
+    #[inline]
+    pub(super) fn send_to_plain(&mut self, wire: &mut Wire<'_>) {
+        let set = self.set;
+        for target in &set.plain {
+            self.enqueue(target, wire);
+        }
+    }
+
+    /// To one member of a group, from a random one on the first that can take it. False if none can.
+    #[inline]
+    pub(super) fn send_to_member(&mut self, group: &Group, wire: &mut Wire<'_>) -> bool {
+        let start = match self.no_echo_to {
+            None => self.rng.below(group.members.len()),
+            Some(own) => self.start_past(group, own),
+        };
+        let (before, from) = group.members.split_at(start);
+        from.iter()
+            .chain(before)
+            .any(|member| self.enqueue(member, wire))
+    }
+
+    /// A random member that is not the publisher's own: each has the same share.
+    fn start_past(&mut self, group: &Group, own: ConnKey) -> usize {
+        let others = || (0..).zip(&group.members).filter(|(_, m)| m.conn != own);
+        let pick = self.rng.below(others().count());
+        others().nth(pick).map_or(0, |(at, _)| at)
+    }
+
+    /// The rest of a message that may concern other shards: one choice for each queue group, and one
+    /// record for each shard.
+    fn send_across(&mut self, wire: &mut Wire<'_>) {
+        let set = self.set;
+        let mut shards = set.plain_shards();
+        self.crossing.picks.clear();
+        for (at, group) in (0..).zip(&set.groups) {
+            if let Some(shard) = self.choose(group, wire) {
+                self.crossing.picks.push((shard, at));
+                shards.insert(shard);
+            }
+        }
+        for shard in shards.iter() {
+            self.cross(shard, wire);
+        }
+    }
+
+    /// Chooses a member of a group among those of all shards. One of this shard gets the message; of
+    /// another the shard is given.
+    fn choose(&mut self, group: &Group, wire: &mut Wire<'_>) -> Option<u16> {
+        let own = match self.no_echo_to {
+            Some(own) if self.is_own_left_out => {
+                group.members.iter().filter(|m| m.conn == own).count()
+            }
+            _ => 0,
+        };
+        let here = group.members.len() - own;
+        let elsewhere = group.remote_weight as usize;
+        let pick = self.rng.below(here + elsewhere);
+        let pick = if pick < here {
+            if self.send_to_member(group, wire) {
+                return None;
+            }
+            self.rng.below(elsewhere)
+        } else {
+            pick - here
+        };
+        group.pick_remote(pick, ShardSet::NONE)
+    }
+
+    /// Writes a message to the batch for a shard.
+    fn cross(&mut self, shard: u16, wire: &mut Wire<'_>) {
+        let (tail, body_len, headers_len) = match wire {
+            Wire::Plain { tail, payload_len } => (*tail, *payload_len, None),
+            Wire::Varied(varied) => {
+                let body_len = varied.publish.body.len();
+                let headers_len = varied.publish.headers.map_or(0, |h| h.len);
+                if varied.headed.is_empty() {
+                    (varied.plain_tail(), body_len, None)
+                } else {
+                    (varied.headed, body_len, Some(headers_len))
+                }
+            }
+        };
+        let mut list = std::mem::take(&mut self.crossing.list);
+        list.clear();
+        for &(picked, at) in &self.crossing.picks {
+            if picked == shard {
+                list.push(self.set.group_name(&self.set.groups[at as usize]));
+            }
+        }
+        let message = Message {
+            to_plain: self.set.plain_shards().contains(shard),
+            is_same_subject: false,
+            is_no_echo: self.no_echo_to.is_some(),
+            rechosen: None,
+            headers_len,
+            groups: list.groups(),
+            subject: self.set.subject(),
+            tail,
+            body_len,
+        };
+        self.tally.out_bytes += self.crossing.push_message(shard, self.publisher, &message);
+        self.tally.crossed += 1;
+        self.crossing.list = list;
+    }
+
+    /// Hands a message that is not the same for all to `send`.
     #[inline(never)]
-    fn send_varied(&mut self, publish: &Publish<'_>, plain: &mut Vec<u8>) {
+    pub(super) fn with_varied(
+        &mut self,
+        publish: &Publish<'_>,
+        send: impl FnOnce(&mut Self, &mut Wire<'_>),
+    ) {
         let mut written = Vec::new();
         let headed = match (publish.has_headers(), publish.tail) {
             (false, _) => &[],
@@ -323,12 +493,19 @@ impl Fanout<'_> {
                 &written[..]
             }
         };
-        self.send(&mut Wire::Varied(Varied {
+        let mut plain = std::mem::take(self.scratch);
+        let mut wire = Wire::Varied(Varied {
             publish,
             headed,
-            plain,
+            plain: &mut plain,
             is_plain_written: false,
-        }));
+        });
+        send(self, &mut wire);
+        *self.scratch = plain;
+    }
+
+    fn send_varied(&mut self, publish: &Publish<'_>) {
+        self.with_varied(publish, |fanout, wire| fanout.send(wire));
     }
 
     /// One copy for one subscription; false if it cannot take it.
@@ -370,10 +547,10 @@ impl Fanout<'_> {
         connection.traffic.out_msgs += 1;
         connection.traffic.out_bytes += payload_len as u64;
         connection.last_activity = self.now;
-        self.copies += 1;
-        self.payload_bytes += payload_len as u64;
+        self.tally.copies += 1;
+        self.tally.payload_bytes += payload_len as u64;
         let pending = connection.outbox.pending_bytes();
-        self.out_bytes += pending - before;
+        self.tally.out_bytes += pending - before;
         if !connection.is_dirty {
             connection.is_dirty = true;
             self.lists.dirty.push(target.conn);
@@ -401,7 +578,7 @@ impl Fanout<'_> {
             }
         } else if lags && connection.is_blocked {
             if reads(connection, self.now) {
-                self.slowing = Some(key);
+                self.tally.slowing = Some(key);
             } else if connection.last_try != self.now {
                 // A socket tells of room when a third of its buffer is free, for a slow reader long
                 // after it began to read. So it is tried, once per turn.

@@ -5,8 +5,8 @@
 
 use std::io::IoSlice;
 
-use super::connection::{Life, Pause};
-use super::{Edge, Engine, Sent};
+use super::connection::{Life, Pause, Waiting};
+use super::{Edge, Engine, Mutant, Sent};
 use crate::client::CloseReason;
 use crate::client::outbox::SLICES_MAX;
 use crate::interest::ConnKey;
@@ -57,8 +57,12 @@ impl Engine {
         self.lists.large = large;
     }
 
-    /// Writes what is pending until it is gone or the socket has no more room.
+    /// Writes what is pending until it is gone or the socket has no more room. What was said to other
+    /// shards is published first (K2): whoever reads what is written here may act on it there.
     pub(super) fn flush(&mut self, edge: &mut impl Edge, key: ConnKey) {
+        if self.has_unpublished() && !self.is_without(Mutant::WriteFirst) {
+            self.publish(edge);
+        }
         loop {
             let Some(connection) = self.connections.find_mut(key) else {
                 return;
@@ -98,12 +102,12 @@ impl Engine {
                 break;
             }
         }
-        self.release_waiting(key);
+        self.release_waiting(edge, key);
         self.finish_flushing(edge, key);
     }
 
     /// Lets the publishers go on that wait for this reader, if it has caught up.
-    pub(super) fn release_waiting(&mut self, key: ConnKey) {
+    pub(super) fn release_waiting(&mut self, edge: &mut impl Edge, key: ConnKey) {
         let Some(connection) = self.connections.find_mut(key) else {
             return;
         };
@@ -112,8 +116,18 @@ impl Engine {
         if connection.waiting.is_empty() || lags {
             return;
         }
-        for publisher in std::mem::take(&mut connection.waiting) {
-            self.resume(publisher);
+        let waiting = std::mem::take(&mut connection.waiting);
+        self.let_go_on(edge, waiting);
+    }
+
+    /// Ends the pauses of publishers that were slowed, here and on other shards.
+    pub(super) fn let_go_on(&mut self, edge: &mut impl Edge, publishers: Vec<Waiting>) {
+        for publisher in publishers {
+            if publisher.shard == self.shard {
+                self.resume(publisher.key);
+            } else {
+                self.tell_publisher(edge, publisher, false);
+            }
         }
     }
 

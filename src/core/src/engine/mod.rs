@@ -11,15 +11,18 @@
 
 mod close;
 mod connection;
+mod crossing;
 mod deadlines;
 mod deliver;
 mod edge;
 mod flush;
+mod inbound;
 mod lanes;
 pub mod limits;
 mod log;
 mod look;
 mod operations;
+mod records;
 mod report;
 pub mod snapshot;
 #[cfg(test)]
@@ -36,7 +39,7 @@ pub use log::{Level, LogLine};
 pub use turn::Next;
 
 use crate::client::{ChunkPool, CloseReason, PingTimer};
-use crate::interest::{ConnKey, Interest, SubId};
+use crate::interest::{ConnKey, Interest, MatchHint, SubId};
 use crate::proto::info::ServerInfo;
 use crate::proto::quote::Printable;
 use crate::proto::{ProtocolError, encode};
@@ -44,6 +47,7 @@ use crate::rng::Rng;
 use crate::time::Time;
 use close::ClosedRing;
 use connection::{Connection, Connections, Peer};
+use crossing::Crossing;
 use deadlines::Deadlines;
 use log::Log;
 use snapshot::ShardStats;
@@ -74,8 +78,7 @@ pub struct Setup {
     pub trace: bool,
 }
 
-/// A rule that a simulation can leave out.
-#[cfg(feature = "mutants")]
+/// A rule that a simulation can leave out; the server leaves out none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mutant {
     /// K1: operations are applied without looking for room; what finds none is lost.
@@ -149,6 +152,9 @@ pub struct Engine {
     /// Connections to serve, rotating.
     hot: VecDeque<ConnKey>,
     lists: Lists,
+    crossing: Crossing,
+    /// What each other shard published to last.
+    peer_hints: Vec<MatchHint>,
     /// Ended connections whose subscriptions are still to be removed.
     leaving: VecDeque<ConnKey>,
     /// Looks at PING timers; one entry for each open connection.
@@ -160,6 +166,8 @@ pub struct Engine {
     /// Bytes put into outboxes in this turn.
     turn_out_bytes: usize,
 
+    /// The batch being taken from another shard.
+    inbound: Vec<u8>,
     /// Where all connections' bytes are received; kept by the shard, not by the connections.
     buffer: Vec<u8>,
     /// Empty memory for the next operation that is received in place.
@@ -174,7 +182,20 @@ pub struct Engine {
 
 impl Engine {
     /// An engine without connections, at time `now`.
+    ///
+    /// # Panics
+    /// If there are more than [`SHARDS_MAX`] shards, or this is none of them.
     pub fn new(setup: Setup, now: Time) -> Self {
+        assert!(
+            setup.shard < setup.shards && setup.shards <= SHARDS_MAX,
+            "shard {} of {}",
+            setup.shard,
+            setup.shards
+        );
+        let mut interest = Interest::new(setup.hash_seed);
+        if setup.shards > 1 {
+            interest.share();
+        }
         Engine {
             shard: setup.shard,
             limits: setup.limits,
@@ -182,7 +203,7 @@ impl Engine {
             info_changed_at: None,
             now,
             connections: Connections::default(),
-            interest: Interest::new(setup.hash_seed),
+            interest,
             rng: Rng::new(setup.seed),
             pool: ChunkPool::default(),
             stats: ShardStats::default(),
@@ -194,11 +215,14 @@ impl Engine {
             },
             hot: VecDeque::new(),
             lists: Lists::default(),
+            crossing: Crossing::new(setup.shards, setup.shard),
+            peer_hints: vec![MatchHint::default(); usize::from(setup.shards)],
             leaving: VecDeque::new(),
             pings: Deadlines::default(),
             looks: Deadlines::default(),
             trim_at: None,
             turn_out_bytes: 0,
+            inbound: Vec::new(),
             buffer: vec![0; turn::BUFFER_BYTES],
             spare_input: Vec::new(),
             is_spare_input_used: false,
@@ -212,6 +236,18 @@ impl Engine {
     #[cfg(feature = "mutants")]
     pub fn leave_out(&mut self, rule: Mutant) {
         self.mutant = Some(rule);
+    }
+
+    /// Whether a rule is left out.
+    #[inline]
+    fn is_without(&self, rule: Mutant) -> bool {
+        #[cfg(feature = "mutants")]
+        return self.mutant == Some(rule);
+        #[cfg(not(feature = "mutants"))]
+        {
+            let _ = rule;
+            false
+        }
     }
 
     /// Number of this shard.

@@ -2,7 +2,8 @@
 
 use super::connection::Pause;
 use super::log::Level;
-use super::{Edge, Engine};
+use super::records::Origin;
+use super::{Edge, Engine, Lane, Mutant};
 use crate::client::CloseReason;
 use crate::interest::{ConnKey, Inserted};
 use crate::proto::quote::{Printable, Quoted};
@@ -16,6 +17,13 @@ pub(super) enum Flow {
     Continue,
     /// Not before something has happened; the bytes behind the operation are kept.
     Pause,
+    /// Not even with this operation, before there is room in that lane: it has not begun.
+    Wait {
+        /// Where the lane leads.
+        shard: u16,
+        /// Which one of the two.
+        lane: Lane,
+    },
     /// Not at all.
     Closed,
 }
@@ -27,13 +35,30 @@ impl Engine {
     /// Any operation but a publish.
     #[inline(never)]
     pub(super) fn handle_op(&mut self, edge: &mut impl Edge, key: ConnKey, op: &Op<'_>) -> Flow {
+        // K3: whatever was published before the peer sent this comes first.
+        let is_unsubscribe = matches!(op, Op::Unsubscribe { .. });
+        if (is_unsubscribe || matches!(op, Op::Ping | Op::Subscribe { .. }))
+            && !self.is_without(Mutant::UnseenData)
+            && !(is_unsubscribe && self.is_without(Mutant::UnsubBeforeData))
+        {
+            self.take_visible(edge);
+            if !self.is_open(key) {
+                return Flow::Closed;
+            }
+        }
         let flow = match *op {
             Op::Publish(_) | Op::Okay => Flow::Continue,
             Op::Subscribe {
                 subject,
                 queue,
                 sid,
-            } => self.handle_subscribe(key, subject, queue, sid),
+            } => {
+                let is_news = self.interest.is_news(subject, queue);
+                match is_news.then(|| self.reserve_interest(edge)).flatten() {
+                    Some(wait) => return wait,
+                    None => self.handle_subscribe(key, subject, queue, sid),
+                }
+            }
             Op::Unsubscribe { sid, max } => self.handle_unsubscribe(key, sid, max),
             Op::Ping => self.handle_ping(key),
             Op::Pong => self.handle_pong(key),
@@ -72,6 +97,22 @@ impl Engine {
         let Some(publisher) = self.connections.find_mut(key) else {
             return (0, Flow::Closed);
         };
+        // K1: what other shards are to get finds room with all of them, or the publish has to wait.
+        let found = self
+            .interest
+            .match_subject(publish.subject, &mut publisher.hint);
+        let shards = self.interest.shards(found);
+        if !shards.is_empty()
+            && let Some(wait) = self.reserve(edge, shards)
+        {
+            if self.is_without(Mutant::NotAllOrNothing) {
+                self.deliver(key, found, publish, &[], limits);
+            }
+            return (0, wait);
+        }
+        let Some(publisher) = self.connections.find_mut(key) else {
+            return (0, Flow::Closed);
+        };
         let is_remarkable =
             publisher.client.verbose | publisher.client.pedantic | publisher.is_traced;
         let is_system = publish.subject.starts_with(SYSTEM_PREFIX);
@@ -84,8 +125,11 @@ impl Engine {
         } else {
             rest
         };
-        let delivered = self.deliver(key, publish, rest, limits);
+        let delivered = self.deliver(key, found, publish, rest, limits);
         self.count_received(key, delivered.messages, delivered.body_bytes);
+        if !self.crossing.full.is_empty() {
+            self.publish(edge);
+        }
         if delivered.is_plain {
             return (delivered.run_len, Flow::Continue);
         }
@@ -165,20 +209,34 @@ impl Engine {
 
     /// The publisher waits for a reader that lags: until it has caught up, or for a moment.
     pub(super) fn slow_down(&mut self, key: ConnKey, reader: ConnKey) -> Flow {
+        if !self.pause_briefly(key) {
+            return Flow::Closed;
+        }
+        let shard = self.shard;
+        self.await_reader(reader, Origin { shard, key });
+        Flow::Pause
+    }
+
+    /// Pauses a publisher for a moment. False if there is none.
+    pub(super) fn pause_briefly(&mut self, key: ConnKey) -> bool {
         let until = self.now + super::look::SLOWED_MAX;
         let Some(connection) = self.connections.find_mut(key) else {
-            return Flow::Closed;
+            return false;
         };
         connection.pause = Some(Pause::Slowed { until });
         connection.stalls += 1;
         self.stats.stalled_clients += 1;
         self.look_by(key, until);
+        true
+    }
+
+    /// Notes who waits for a reader to catch up.
+    pub(super) fn await_reader(&mut self, reader: ConnKey, publisher: Origin) {
         if let Some(reader) = self.connections.find_mut(reader)
-            && !reader.waiting.contains(&key)
+            && !reader.waiting.contains(&publisher)
         {
-            reader.waiting.push(key);
+            reader.waiting.push(publisher);
         }
-        Flow::Pause
     }
 
     fn handle_subscribe(

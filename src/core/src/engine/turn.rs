@@ -9,14 +9,14 @@ use std::time::Duration;
 
 use super::connection::Life;
 use super::operations::Flow;
-use super::{Edge, Engine, Level, Limits, Ready, Received};
+use super::{Edge, Engine, Level, Limits, Mutant, Ready, Received};
 use crate::client::CloseReason;
 use crate::interest::ConnKey;
 use crate::proto::{self, Op, ParseError, ParseLimits, Parsed};
 use crate::time::Time;
 
 /// Bytes read from one connection at a time. 4 KiB reads cost three times as much per message.
-const READ_BYTES: usize = 64 * 1024;
+pub(super) const READ_BYTES: usize = 64 * 1024;
 /// The same for a connection that is the only hot one.
 const READ_BYTES_ALONE: usize = 256 * 1024;
 /// An unfinished operation up to this size is copied in front of the next read; a larger
@@ -56,16 +56,25 @@ impl Engine {
         for ready in ready {
             self.note_ready(*ready);
         }
-        self.serve_hot(edge);
+        self.see_interest(edge);
+        let in_bytes = self.serve_tickets(edge, TURN_IN_BYTES);
+        self.serve_hot(edge, in_bytes);
+        self.take_some(edge);
+        self.send_rechosen(edge);
+        if !self.is_without(Mutant::WriteFirst) {
+            self.publish(edge);
+        }
         self.flush_dirty(edge);
         self.look_at_due(edge);
         self.remove_some_subscriptions(edge);
         // Looks may have produced PINGs, and a cut may have set publishers going.
         self.flush_dirty(edge);
+        self.publish(edge);
         self.trim_pool();
         let more_to_free = self.pool.free_some();
         let is_idle = self.hot.is_empty() && self.leaving.is_empty() && self.lists.dirty.is_empty();
-        if is_idle && !more_to_free {
+        // Asked last, when nothing more is pushed.
+        if is_idle && !more_to_free && self.crossing.unread.is_empty() && !self.ask_for_room(edge) {
             Next::Park(self.next_deadline())
         } else {
             Next::Again
@@ -115,10 +124,9 @@ impl Engine {
         }
     }
 
-    fn serve_hot(&mut self, edge: &mut impl Edge) {
-        let mut in_bytes = 0;
+    fn serve_hot(&mut self, edge: &mut impl Edge, mut in_bytes: usize) {
         for _ in 0..self.hot.len() {
-            if in_bytes >= TURN_IN_BYTES || self.turn_out_bytes >= TURN_OUT_BYTES {
+            if in_bytes >= TURN_IN_BYTES || self.is_turn_full() {
                 return;
             }
             let Some(key) = self.hot.pop_front() else {
@@ -141,9 +149,19 @@ impl Engine {
         }
     }
 
+    /// Whether a turn has brought enough to be written.
+    pub(super) fn is_turn_full(&self) -> bool {
+        self.turn_out_bytes >= TURN_OUT_BYTES
+    }
+
     /// Reads from one connection and handles what came. Says how much that was, and whether
     /// there may be more.
-    fn serve(&mut self, edge: &mut impl Edge, key: ConnKey, budget: usize) -> (usize, bool) {
+    pub(super) fn serve(
+        &mut self,
+        edge: &mut impl Edge,
+        key: ConnKey,
+        budget: usize,
+    ) -> (usize, bool) {
         let Some(connection) = self.connections.find_mut(key) else {
             return (0, false);
         };
@@ -204,6 +222,15 @@ impl Engine {
         }
     }
 
+    /// K3: interest that was published before the bytes just read were sent is known before they are
+    /// handled.
+    #[inline]
+    fn see_before_acting(&mut self, edge: &mut impl Edge) {
+        if !self.is_without(Mutant::UnseenInterest) {
+            self.see_interest(edge);
+        }
+    }
+
     /// One read, and the handling of what it brought. Gives the result and the bytes asked for.
     fn receive(&mut self, edge: &mut impl Edge, key: ConnKey, budget: usize) -> (Received, usize) {
         let Some(connection) = self.connections.find_mut(key) else {
@@ -218,6 +245,7 @@ impl Engine {
         let received = edge.receive(key, &mut buffer[held..held + budget]);
         if let Received::Bytes(n) = received {
             connection.input = Vec::new();
+            self.see_before_acting(edge);
             self.handle_input(edge, key, &buffer[..held + n]);
         }
         self.buffer = buffer;
@@ -266,6 +294,7 @@ impl Engine {
         if n == 0 || !is_worth_a_look(input.len(), connection.input_needed) {
             connection.input = input;
         } else {
+            self.see_before_acting(edge);
             self.handle_input(edge, key, &input);
             self.keep_input(input);
         }
@@ -297,15 +326,18 @@ impl Engine {
             while at < input.len() {
                 match proto::parse(&input[at..], &limits) {
                     Ok(Parsed::Op(op, len)) => {
-                        at += len;
-                        let flow = if let Op::Publish(publish) = &op {
-                            let (run_len, flow) =
-                                self.handle_publish(edge, key, publish, &input[at..], &limits);
-                            at += run_len;
-                            flow
+                        let end = at + len;
+                        let (run_len, flow) = if let Op::Publish(publish) = &op {
+                            self.handle_publish(edge, key, publish, &input[end..], &limits)
                         } else {
-                            self.handle_op(edge, key, &op)
+                            (0, self.handle_op(edge, key, &op))
                         };
+                        if let Flow::Wait { shard, lane } = flow {
+                            self.wait_for_room(key, shard, lane, at > 0);
+                            has_backlog = true;
+                            break;
+                        }
+                        at = end + run_len;
                         let may_have_ended = self.flush_large(edge);
                         if flow == Flow::Closed || (may_have_ended && !self.is_open(key)) {
                             return;

@@ -47,6 +47,27 @@ pub struct Group {
     name_len: u32,
 }
 
+impl Group {
+    /// The shard of the `pick`-th of the members on other shards, those of `tried` left out.
+    pub(crate) fn pick_remote(&self, mut pick: usize, tried: ShardSet) -> Option<u16> {
+        for remote in self.untried(tried) {
+            let weight = remote.weight as usize;
+            if pick < weight {
+                return Some(remote.shard);
+            }
+            pick -= weight;
+        }
+        None
+    }
+
+    /// Members on shards outside `tried`.
+    pub(crate) fn untried(&self, tried: ShardSet) -> impl Iterator<Item = &Remote> {
+        self.remote
+            .iter()
+            .filter(move |remote| !tried.contains(remote.shard))
+    }
+}
+
 /// Members of a queue group on another shard, by one of the patterns they subscribed with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Remote {

@@ -39,6 +39,7 @@ use std::fmt;
 
 use hashbrown::HashTable;
 
+use crate::shard_set::ShardSet;
 use crate::subject;
 use announced::Announced;
 use cache::{Cache, SLOT_EMPTY, SLOT_LAST};
@@ -370,6 +371,12 @@ impl Interest {
             );
             self.changes.note(&self.hashes, false, subject, &receiver);
         }
+    }
+
+    /// Other shards that a result concerns.
+    #[inline]
+    pub fn shards(&self, result: MatchRef) -> ShardSet {
+        self.cache.set(result.slot).shards()
     }
 
     fn find_hashed(&self, hash: u32, conn: ConnKey, sid: &[u8]) -> Option<SubId> {

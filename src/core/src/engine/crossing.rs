@@ -1,0 +1,416 @@
+//! From this shard to the others. Steps 7 (send) of the PUB path, and rules K1, K2, K4 and K5.
+//!
+//! A turn collects what it has for another shard in one open batch. A batch is opened only if its lane has
+//! room (K1), so publishing it cannot fail. Everything is published before anything is written to a socket
+//! (K2). Removals and weights join as there is room (K4). Who finds no room pauses in front of its operation
+//! and takes a ticket; tickets are served in order, before anybody else is.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::connection::Pause;
+use super::operations::Flow;
+use super::records::{self, GroupList, Message, Origin};
+use super::{Edge, Engine, Lane, Mutant};
+use crate::interest::ConnKey;
+use crate::shard_set::ShardSet;
+
+/// Bytes from which on a batch goes to its lane in mid-turn.
+pub(super) const BATCH_BYTES: usize = 64 * 1024;
+/// The largest buffer that comes back from a lane and is kept.
+const BUFFER_BYTES_MAX: usize = 4 * BATCH_BYTES;
+/// Removals and changes of weight told at one time.
+const CHANGES_PER_PUBLISH: usize = 2048;
+/// Bytes of re-chosen messages that may wait for room.
+pub(super) const RECHOSEN_BYTES_MAX: usize = 1024 * 1024;
+
+/// The batch of this turn for one shard.
+#[derive(Debug, Default)]
+struct Batch {
+    bytes: Vec<u8>,
+    /// Who published what was written last.
+    publisher: Option<ConnKey>,
+    /// Where the subject of what was written last stands.
+    subject_at: usize,
+    subject_len: usize,
+}
+
+/// What is on its way to the other shards.
+#[derive(Debug)]
+pub(super) struct Crossing {
+    /// All shards but this one.
+    pub(super) others: ShardSet,
+    batches: Vec<Batch>,
+    /// Shards with a batch that is not published.
+    pub(super) open: ShardSet,
+    /// Those of them whose batch has the size to go.
+    pub(super) full: ShardSet,
+    /// A buffer for interest.
+    interest: Vec<u8>,
+    /// Queue groups for which the message at hand was chosen, by shard.
+    pub(super) picks: Vec<(u16, u32)>,
+    pub(super) list: GroupList,
+    /// Something was taken from a lane since the last publish: who waits for the room is to be told.
+    pub(super) has_taken: bool,
+    /// Lanes of messages that may hold more.
+    pub(super) unread: ShardSet,
+    /// Re-chosen messages that wait for room, as records.
+    pub(super) rechosen: VecDeque<Vec<u8>>,
+    pub(super) rechosen_bytes: usize,
+    /// The lanes they wait for.
+    pub(super) rechosen_lanes: ShardSet,
+    tickets: Tickets,
+}
+
+/// Connections that wait for room, in the order in which they began to.
+#[derive(Debug, Default)]
+struct Tickets {
+    last: u64,
+    /// By shard and kind of lane.
+    waiting: Vec<[BTreeMap<u64, ConnKey>; 2]>,
+    /// Shards whose lanes somebody waits for.
+    lanes: [ShardSet; 2],
+    /// Whoever is served now holds a ticket: nobody comes before it.
+    is_served: bool,
+}
+
+impl Crossing {
+    pub(super) fn new(shards: u16, own: u16) -> Self {
+        let each = usize::from(shards);
+        Crossing {
+            others: ShardSet::others(shards, own),
+            batches: (0..each).map(|_| Batch::default()).collect(),
+            open: ShardSet::NONE,
+            full: ShardSet::NONE,
+            interest: Vec::new(),
+            picks: Vec::new(),
+            list: GroupList::default(),
+            has_taken: false,
+            unread: ShardSet::NONE,
+            rechosen: VecDeque::new(),
+            rechosen_bytes: 0,
+            rechosen_lanes: ShardSet::NONE,
+            tickets: Tickets {
+                waiting: (0..each).map(|_| Default::default()).collect(),
+                ..Tickets::default()
+            },
+        }
+    }
+
+    /// Writes a message of `publisher` to the batch for `to`, which has room. Gives the bytes it took.
+    #[inline]
+    pub(super) fn push_message(
+        &mut self,
+        to: u16,
+        publisher: ConnKey,
+        message: &Message<'_>,
+    ) -> usize {
+        let batch = self.open_batch(to);
+        let before = batch.bytes.len();
+        if batch.publisher != Some(publisher) {
+            batch.publisher = Some(publisher);
+            records::push_publisher(&mut batch.bytes, publisher);
+        }
+        let last = &batch.bytes[batch.subject_at..batch.subject_at + batch.subject_len];
+        let is_same_subject = last == message.subject;
+        Message {
+            is_same_subject,
+            ..*message
+        }
+        .write(&mut batch.bytes);
+        if !is_same_subject {
+            batch.subject_at = batch.bytes.len() - message.tail.len() - message.subject.len();
+            batch.subject_len = message.subject.len();
+        }
+        let len = batch.bytes.len();
+        if len >= BATCH_BYTES {
+            self.full.insert(to);
+        }
+        len - before
+    }
+
+    /// Writes a record as it is.
+    pub(super) fn push_record(&mut self, to: u16, write: impl FnOnce(&mut Vec<u8>)) {
+        let batch = self.open_batch(to);
+        write(&mut batch.bytes);
+        // It may be a message with a subject of its own, and of another publisher.
+        (batch.publisher, batch.subject_len) = (None, 0);
+        if batch.bytes.len() >= BATCH_BYTES {
+            self.full.insert(to);
+        }
+    }
+
+    #[inline]
+    fn open_batch(&mut self, to: u16) -> &mut Batch {
+        self.open.insert(to);
+        &mut self.batches[usize::from(to)]
+    }
+
+    /// Whether a message to `to` would find room, whoever else may wait for it.
+    pub(super) fn has_room(&self, edge: &mut impl Edge, to: u16) -> bool {
+        self.open.contains(to) || edge.room(to, Lane::Data) > 0
+    }
+}
+
+impl Engine {
+    /// K1: whether every one of `shards` has room for a message. If not, the operation must wait for the
+    /// lane that is named, and nothing of it may happen before.
+    #[inline]
+    pub(super) fn reserve(&mut self, edge: &mut impl Edge, shards: ShardSet) -> Option<Flow> {
+        let taken = self.taken_lanes(Lane::Data);
+        let is_sure = shards.without(self.crossing.open).is_empty();
+        if is_sure && (shards & taken).is_empty() {
+            return None;
+        }
+        self.reserve_each(edge, shards, taken)
+    }
+
+    fn reserve_each(
+        &mut self,
+        edge: &mut impl Edge,
+        shards: ShardSet,
+        taken: ShardSet,
+    ) -> Option<Flow> {
+        if self.is_without(Mutant::NoCredits) {
+            return None;
+        }
+        let shard = shards
+            .iter()
+            .find(|&shard| taken.contains(shard) || !self.crossing.has_room(edge, shard))?;
+        let lane = Lane::Data;
+        Some(Flow::Wait { shard, lane })
+    }
+
+    /// K1 for interest that is news to the others: every lane needs room.
+    pub(super) fn reserve_interest(&mut self, edge: &mut impl Edge) -> Option<Flow> {
+        if self.is_without(Mutant::NoCredits) {
+            return None;
+        }
+        if self.interest.outgoing_len() >= BATCH_BYTES {
+            self.publish(edge);
+        }
+        let taken = self.taken_lanes(Lane::Interest);
+        let is_open = self.interest.outgoing_len() > 0;
+        let mut others = self.crossing.others.iter();
+        let shard = others.find(|&shard| {
+            taken.contains(shard) || !is_open && edge.room(shard, Lane::Interest) == 0
+        })?;
+        let lane = Lane::Interest;
+        Some(Flow::Wait { shard, lane })
+    }
+
+    /// Lanes whose room belongs to those who wait for it.
+    #[inline]
+    fn taken_lanes(&self, lane: Lane) -> ShardSet {
+        if self.crossing.tickets.is_served {
+            ShardSet::NONE
+        } else {
+            self.crossing.tickets.lanes[lane.index()]
+        }
+    }
+
+    /// Pauses a connection in front of an operation that found no room. It keeps its place in the queue if
+    /// it could do nothing since it had its turn.
+    #[cold]
+    pub(super) fn wait_for_room(
+        &mut self,
+        key: ConnKey,
+        shard: u16,
+        lane: Lane,
+        has_progressed: bool,
+    ) {
+        let now = self.now;
+        let tickets = &mut self.crossing.tickets;
+        let Some(connection) = self.connections.find_mut(key) else {
+            return;
+        };
+        if has_progressed || connection.ticket == 0 {
+            tickets.last += 1;
+            connection.ticket = tickets.last;
+        }
+        let (ticket, since) = (connection.ticket, now);
+        connection.pause = Some(Pause::Room { ticket, since });
+        connection.stalls += 1;
+        self.stats.lane_stalls += 1;
+        tickets.waiting[usize::from(shard)][lane.index()].insert(ticket, key);
+        tickets.lanes[lane.index()].insert(shard);
+    }
+
+    /// Serves those who waited for room, as far as there is some, longest first. Gives the bytes received.
+    pub(super) fn serve_tickets(&mut self, edge: &mut impl Edge, in_bytes_max: usize) -> usize {
+        let mut in_bytes = 0;
+        for lane in Lane::ALL {
+            for shard in self.crossing.tickets.lanes[lane.index()].iter() {
+                while in_bytes < in_bytes_max && !self.is_turn_full() {
+                    let has_room = match lane {
+                        Lane::Data => self.crossing.has_room(edge, shard),
+                        Lane::Interest => {
+                            self.interest.outgoing_len() > 0 || edge.room(shard, lane) > 0
+                        }
+                    };
+                    if !has_room {
+                        break;
+                    }
+                    let Some((ticket, key)) = self.take_ticket(shard, lane) else {
+                        break;
+                    };
+                    in_bytes += self.serve_ticket(edge, ticket, key);
+                }
+            }
+        }
+        in_bytes
+    }
+
+    fn take_ticket(&mut self, shard: u16, lane: Lane) -> Option<(u64, ConnKey)> {
+        let tickets = &mut self.crossing.tickets;
+        let waiting = &mut tickets.waiting[usize::from(shard)][lane.index()];
+        let first = waiting.pop_first();
+        if waiting.is_empty() {
+            tickets.lanes[lane.index()].remove(shard);
+        }
+        first
+    }
+
+    fn serve_ticket(&mut self, edge: &mut impl Edge, ticket: u64, key: ConnKey) -> usize {
+        let now = self.now;
+        let Some(connection) = self.connections.find_mut(key) else {
+            return 0;
+        };
+        // The key may have passed to another connection.
+        let Some(Pause::Room {
+            ticket: held,
+            since,
+        }) = connection.pause
+        else {
+            return 0;
+        };
+        if held != ticket {
+            return 0;
+        }
+        connection.pause = None;
+        self.stats.lane_stalled += now.since(since);
+        self.crossing.tickets.is_served = true;
+        let (received, stays_hot) = self.serve(edge, key, super::turn::READ_BYTES);
+        self.crossing.tickets.is_served = false;
+        if stays_hot {
+            self.heat(key);
+        }
+        received
+    }
+
+    /// K5: asks for room in every lane that somebody waits for. True if there is some already.
+    pub(super) fn ask_for_room(&mut self, edge: &mut impl Edge) -> bool {
+        if self.is_without(Mutant::NoRoomWake) {
+            return false;
+        }
+        let mut lanes = self.crossing.tickets.lanes;
+        lanes[Lane::Data.index()] |= self.crossing.rechosen_lanes;
+        let mut has_room = false;
+        for lane in Lane::ALL {
+            for shard in lanes[lane.index()].iter() {
+                has_room |= edge.ask_room(shard, lane) > 0;
+            }
+        }
+        if self.interest.untold() > 0 {
+            // What is untold goes to all at once.
+            let mut can_tell = true;
+            for shard in self.crossing.others.iter() {
+                let lane = Lane::Interest;
+                can_tell &= edge.room(shard, lane) > 0 || edge.ask_room(shard, lane) > 0;
+            }
+            has_room |= can_tell;
+        }
+        has_room
+    }
+
+    /// Whether there is anything that must be published before a socket is written to.
+    #[inline]
+    pub(super) fn has_unpublished(&self) -> bool {
+        !self.crossing.open.is_empty() || self.interest.outgoing_len() > 0
+    }
+
+    /// K2: interest first, then messages, then all of it becomes visible.
+    pub(super) fn publish(&mut self, edge: &mut impl Edge) {
+        if self.crossing.others.is_empty() {
+            return;
+        }
+        let has_credits = self.has_credits();
+        let mut has_pushed = self.push_interest(edge);
+        for shard in self.crossing.open.iter() {
+            let batch = &mut self.crossing.batches[usize::from(shard)];
+            if has_credits || edge.room(shard, Lane::Data) > 0 {
+                edge.push(shard, Lane::Data, &mut batch.bytes);
+                has_pushed = true;
+            }
+            if batch.bytes.capacity() > BUFFER_BYTES_MAX {
+                batch.bytes = Vec::new();
+            }
+            batch.bytes.clear();
+            (batch.publisher, batch.subject_len, batch.subject_at) = (None, 0, 0);
+        }
+        self.crossing.open = ShardSet::NONE;
+        self.crossing.full = ShardSet::NONE;
+        if has_pushed || self.crossing.has_taken {
+            self.crossing.has_taken = false;
+            edge.publish();
+        }
+    }
+
+    /// Whether what is pushed is sure to find room.
+    #[inline]
+    fn has_credits(&self) -> bool {
+        !self.is_without(Mutant::NoCredits) && !self.is_without(Mutant::NotAllOrNothing)
+    }
+
+    fn push_interest(&mut self, edge: &mut impl Edge) -> bool {
+        let is_open = self.interest.outgoing_len() > 0;
+        let is_wanted = is_open || self.interest.untold() > 0;
+        if !is_wanted {
+            return false;
+        }
+        let mut others = self.crossing.others.iter();
+        if !is_open && !others.all(|shard| edge.room(shard, Lane::Interest) > 0) {
+            #[cfg(feature = "mutants")]
+            if self.is_without(Mutant::ForgottenRemovals) {
+                self.interest.forget_changes();
+            }
+            return false;
+        }
+        let has_credits = self.has_credits();
+        self.interest.tell_changes(CHANGES_PER_PUBLISH);
+        let Some(outgoing) = self.interest.outgoing() else {
+            return false;
+        };
+        if outgoing.is_empty() {
+            return false;
+        }
+        let buffer = &mut self.crossing.interest;
+        for shard in self.crossing.others.iter() {
+            if !has_credits && edge.room(shard, Lane::Interest) == 0 {
+                continue;
+            }
+            buffer.clear();
+            buffer.extend_from_slice(outgoing);
+            edge.push(shard, Lane::Interest, buffer);
+        }
+        buffer.clear();
+        outgoing.clear();
+        if outgoing.capacity() > BUFFER_BYTES_MAX {
+            *outgoing = Vec::new();
+        }
+        true
+    }
+
+    /// Tells a publisher on another shard that a reader lags, or that it has caught up. Best effort.
+    pub(super) fn tell_publisher(&mut self, edge: &mut impl Edge, to: Origin, lags: bool) {
+        if !self.crossing.has_room(edge, to.shard) {
+            return;
+        }
+        self.crossing.push_record(to.shard, |out| {
+            if lags {
+                records::push_slow_down(out, to.key);
+            } else {
+                records::push_go_on(out, to.key);
+            }
+        });
+    }
+}

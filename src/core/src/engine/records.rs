@@ -1,0 +1,414 @@
+//! What a data batch is made of: records, back to back, as one shard writes them and another reads them.
+//!
+//! ```text
+//!   publisher   1 | key u32                                     whose messages follow
+//!   message     2 | flags | groups u16 | subject u32 | tail u32 | body u32
+//!                 | [header block u32] [tried u64, origin u64] | groups: (length u32, name)* | subject | tail
+//!   slow down   3 | key u32                                     a reader of this publisher lags
+//!   go on       4 | key u32                                     it has caught up
+//! ```
+//! Numbers are little-endian; those of a message are lengths. A tail is `[reply ][hdr ]size␍␊body␍␊`.
+
+use crate::interest::ConnKey;
+use crate::proto::{Headers, Publish};
+use crate::shard_set::ShardSet;
+
+const PUBLISHER: u8 = 1;
+const MESSAGE: u8 = 2;
+const SLOW_DOWN: u8 = 3;
+const GO_ON: u8 = 4;
+
+/// For the plain subscriptions of the shard.
+const TO_PLAIN: u8 = 1;
+/// The subject is that of the message before.
+const SAME_SUBJECT: u8 = 2;
+/// With a header block.
+const HEADERS: u8 = 4;
+/// For a queue group only, whose member elsewhere had gone.
+const RECHOSEN: u8 = 8;
+/// The publisher's own subscriptions do not get it.
+const NO_ECHO: u8 = 16;
+
+/// One record.
+#[derive(Debug)]
+pub(super) enum Record<'a> {
+    /// Whose messages follow.
+    Publisher(ConnKey),
+    Message(Message<'a>),
+    /// A reader of this publisher lags.
+    SlowDown(ConnKey),
+    /// The reader has caught up.
+    GoOn(ConnKey),
+}
+
+/// A publisher, by the shard it lives on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Origin {
+    pub(super) shard: u16,
+    pub(super) key: ConnKey,
+}
+
+/// The way of a message that was chosen for a queue member that had gone.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rechosen {
+    /// Shards that had nobody to take it.
+    pub(super) tried: ShardSet,
+    /// The publisher, if it does not get its own messages.
+    pub(super) no_echo_to: Option<Origin>,
+}
+
+/// A message on its way between shards.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Message<'a> {
+    pub(super) to_plain: bool,
+    pub(super) is_same_subject: bool,
+    pub(super) is_no_echo: bool,
+    pub(super) rechosen: Option<Rechosen>,
+    /// Length of the header block, if there is one.
+    pub(super) headers_len: Option<usize>,
+    /// Names of the queue groups that it was chosen for, each behind its length.
+    pub(super) groups: Groups<'a>,
+    pub(super) subject: &'a [u8],
+    pub(super) tail: &'a [u8],
+    /// Header block and payload.
+    pub(super) body_len: usize,
+}
+
+/// Names of queue groups.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Groups<'a> {
+    count: u16,
+    bytes: &'a [u8],
+}
+
+/// A list of queue groups being written.
+#[derive(Debug, Default)]
+pub(super) struct GroupList {
+    count: u16,
+    bytes: Vec<u8>,
+}
+
+impl GroupList {
+    pub(super) fn clear(&mut self) {
+        self.count = 0;
+        self.bytes.clear();
+    }
+
+    /// Adds a name. A message for more than 65535 groups of one shard leaves the others out.
+    pub(super) fn push(&mut self, name: &[u8]) {
+        let Some(count) = self.count.checked_add(1) else {
+            return;
+        };
+        self.count = count;
+        push_len(&mut self.bytes, name.len());
+        self.bytes.extend_from_slice(name);
+    }
+
+    pub(super) fn groups(&self) -> Groups<'_> {
+        Groups {
+            count: self.count,
+            bytes: &self.bytes,
+        }
+    }
+}
+
+impl<'a> Groups<'a> {
+    #[inline]
+    pub(super) fn is_empty(self) -> bool {
+        self.count == 0
+    }
+
+    pub(super) fn iter(self) -> impl Iterator<Item = &'a [u8]> {
+        let mut rest = self.bytes;
+        (0..self.count).map_while(move |_| {
+            let len = take_len(&mut rest)?;
+            take(&mut rest, len)
+        })
+    }
+}
+
+pub(super) fn push_publisher(out: &mut Vec<u8>, key: ConnKey) {
+    push_key(out, PUBLISHER, key);
+}
+
+pub(super) fn push_slow_down(out: &mut Vec<u8>, key: ConnKey) {
+    push_key(out, SLOW_DOWN, key);
+}
+
+pub(super) fn push_go_on(out: &mut Vec<u8>, key: ConnKey) {
+    push_key(out, GO_ON, key);
+}
+
+fn push_key(out: &mut Vec<u8>, kind: u8, key: ConnKey) {
+    out.push(kind);
+    out.extend_from_slice(&key.0.to_le_bytes());
+}
+
+impl<'a> Message<'a> {
+    /// Writes the record. The subject is left out if `is_same_subject`.
+    #[inline]
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        let subject = if self.is_same_subject {
+            &[]
+        } else {
+            self.subject
+        };
+        let mut flags = 0;
+        flags |= if self.to_plain { TO_PLAIN } else { 0 };
+        flags |= if self.is_same_subject {
+            SAME_SUBJECT
+        } else {
+            0
+        };
+        flags |= if self.is_no_echo { NO_ECHO } else { 0 };
+        let mut head = [0; 16];
+        head[0] = MESSAGE;
+        head[2..4].copy_from_slice(&self.groups.count.to_le_bytes());
+        // Lengths of parts of one operation, which has 4 GiB at most.
+        head[4..8].copy_from_slice(&(subject.len() as u32).to_le_bytes());
+        head[8..12].copy_from_slice(&(self.tail.len() as u32).to_le_bytes());
+        head[12..16].copy_from_slice(&(self.body_len as u32).to_le_bytes());
+        out.reserve(64 + self.groups.bytes.len() + subject.len() + self.tail.len());
+        if self.headers_len.is_none() && self.rechosen.is_none() && self.groups.is_empty() {
+            head[1] = flags;
+            out.extend_from_slice(&head);
+        } else {
+            self.write_rare(out, head, flags);
+        }
+        out.extend_from_slice(subject);
+        out.extend_from_slice(self.tail);
+    }
+
+    fn write_rare(&self, out: &mut Vec<u8>, mut head: [u8; 16], mut flags: u8) {
+        flags |= self.headers_len.map_or(0, |_| HEADERS);
+        flags |= self.rechosen.map_or(0, |_| RECHOSEN);
+        head[1] = flags;
+        out.extend_from_slice(&head);
+        if let Some(len) = self.headers_len {
+            push_len(out, len);
+        }
+        if let Some(rechosen) = self.rechosen {
+            out.extend_from_slice(&rechosen.tried.bits().to_le_bytes());
+            let origin = rechosen.no_echo_to.map_or(u64::MAX, |origin| {
+                u64::from(origin.shard) << 32 | u64::from(origin.key.0)
+            });
+            out.extend_from_slice(&origin.to_le_bytes());
+        }
+        out.extend_from_slice(self.groups.bytes);
+    }
+
+    /// Whether it needs nothing but a copy for each plain subscription to the subject of the message
+    /// before.
+    #[inline]
+    pub(super) fn is_plain_repeat(&self) -> bool {
+        self.is_same_subject
+            && self.to_plain
+            && self.groups.is_empty()
+            && self.headers_len.is_none()
+    }
+
+    /// The message as its publisher wrote it, or would have.
+    pub(super) fn publish(&self) -> Publish<'a> {
+        let line_len = memchr::memchr(b'\r', self.tail).unwrap_or(self.tail.len());
+        let mut words = self.tail[..line_len].rsplit(|&b| b == b' ');
+        let size_text = words.next().unwrap_or_default();
+        let headers = self.headers_len.map(|len| Headers {
+            size_text: words.next().unwrap_or_default(),
+            len,
+        });
+        let body_at = (line_len + 2).min(self.tail.len());
+        let body_end = (body_at + self.body_len).min(self.tail.len());
+        Publish {
+            subject: self.subject,
+            reply: words.next(),
+            headers,
+            size_text,
+            body: &self.tail[body_at..body_end],
+            tail: Some(self.tail),
+        }
+    }
+}
+
+impl<'a> Record<'a> {
+    /// Takes the first record off a batch; `subject` is that of the message before. `None` at the end, and
+    /// for what no shard writes.
+    #[inline]
+    pub(super) fn read(batch: &mut &'a [u8], subject: &'a [u8]) -> Option<Self> {
+        match *batch.first()? {
+            MESSAGE => read_message(batch, subject).map(Record::Message),
+            kind => {
+                let bytes = take(batch, 5)?;
+                let key = ConnKey(u32::from_le_bytes(bytes[1..].try_into().ok()?));
+                match kind {
+                    PUBLISHER => Some(Record::Publisher(key)),
+                    SLOW_DOWN => Some(Record::SlowDown(key)),
+                    GO_ON => Some(Record::GoOn(key)),
+                    _ => None,
+                }
+            }
+        }
+    }
+}
+
+#[inline]
+fn read_message<'a>(batch: &mut &'a [u8], last_subject: &'a [u8]) -> Option<Message<'a>> {
+    let head: &[u8; 16] = take(batch, 16)?.try_into().ok()?;
+    let len_at = |at: usize| {
+        u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]) as usize
+    };
+    let flags = head[1];
+    let mut message = Message {
+        to_plain: flags & TO_PLAIN != 0,
+        is_same_subject: flags & SAME_SUBJECT != 0,
+        is_no_echo: flags & NO_ECHO != 0,
+        rechosen: None,
+        headers_len: None,
+        groups: Groups {
+            count: u16::from_le_bytes([head[2], head[3]]),
+            bytes: &[],
+        },
+        subject: last_subject,
+        tail: &[],
+        body_len: len_at(12),
+    };
+    if flags & (HEADERS | RECHOSEN) != 0 || message.groups.count > 0 {
+        read_rare(batch, &mut message, flags)?;
+    }
+    let subject = take(batch, len_at(4))?;
+    if !message.is_same_subject {
+        message.subject = subject;
+    }
+    message.tail = take(batch, len_at(8))?;
+    Some(message)
+}
+
+fn read_rare<'a>(batch: &mut &'a [u8], message: &mut Message<'a>, flags: u8) -> Option<()> {
+    if flags & HEADERS != 0 {
+        message.headers_len = Some(take_len(batch)?);
+    }
+    if flags & RECHOSEN != 0 {
+        let tried = u64::from_le_bytes(take(batch, 8)?.try_into().ok()?);
+        let origin = u64::from_le_bytes(take(batch, 8)?.try_into().ok()?);
+        message.rechosen = Some(Rechosen {
+            tried: ShardSet::from_bits(tried),
+            no_echo_to: (origin != u64::MAX).then_some(Origin {
+                // As they were put together.
+                shard: (origin >> 32) as u16,
+                key: ConnKey(origin as u32),
+            }),
+        });
+    }
+    let start = *batch;
+    for _ in 0..message.groups.count {
+        let len = take_len(batch)?;
+        take(batch, len)?;
+    }
+    message.groups.bytes = &start[..start.len() - batch.len()];
+    Some(())
+}
+
+#[inline]
+fn push_len(out: &mut Vec<u8>, len: usize) {
+    // Part of one operation, which has 4 GiB at most.
+    out.extend_from_slice(&(len as u32).to_le_bytes());
+}
+
+fn take_len(batch: &mut &[u8]) -> Option<usize> {
+    let bytes = take(batch, 4)?;
+    Some(u32::from_le_bytes(bytes.try_into().ok()?) as usize)
+}
+
+#[inline]
+fn take<'a>(batch: &mut &'a [u8], len: usize) -> Option<&'a [u8]> {
+    let (taken, rest) = batch.split_at_checked(len)?;
+    *batch = rest;
+    Some(taken)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message<'a>(groups: &'a GroupList, subject: &'a [u8], tail: &'a [u8]) -> Message<'a> {
+        Message {
+            to_plain: true,
+            is_same_subject: false,
+            is_no_echo: false,
+            rechosen: None,
+            headers_len: None,
+            groups: groups.groups(),
+            subject,
+            tail,
+            body_len: 3,
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let (mut list, none) = (GroupList::default(), GroupList::default());
+        list.push(b"workers");
+        list.push(b"");
+        let rechosen = Rechosen {
+            tried: ShardSet::one(63) | ShardSet::one(2),
+            no_echo_to: Some(Origin {
+                shard: 7,
+                key: ConnKey(9),
+            }),
+        };
+        let mut batch = Vec::new();
+        push_publisher(&mut batch, ConnKey(4));
+        message(&none, b"a.b", b"reply 3\r\nxyz\r\n").write(&mut batch);
+        Message {
+            is_same_subject: true,
+            headers_len: Some(2),
+            is_no_echo: true,
+            rechosen: Some(rechosen),
+            ..message(&list, b"a.b", b"2 3\r\nxyz\r\n")
+        }
+        .write(&mut batch);
+        push_slow_down(&mut batch, ConnKey(5));
+        push_go_on(&mut batch, ConnKey(6));
+
+        let mut rest = &batch[..];
+        let mut read = |subject| Record::read(&mut rest, subject);
+        assert!(matches!(read(b""), Some(Record::Publisher(ConnKey(4)))));
+        let Some(Record::Message(first)) = read(b"") else {
+            panic!("a message")
+        };
+        assert!(first.to_plain && !first.is_no_echo && first.groups.is_empty());
+        let publish = first.publish();
+        assert_eq!((publish.subject, publish.body), (&b"a.b"[..], &b"xyz"[..]));
+        assert_eq!(publish.reply, Some(&b"reply"[..]));
+        let Some(Record::Message(second)) = read(first.subject) else {
+            panic!("a message")
+        };
+        assert!(second.is_no_echo && !second.is_plain_repeat());
+        let names: Vec<_> = second.groups.iter().collect();
+        assert_eq!(names, [&b"workers"[..], b""]);
+        let way = second.rechosen.expect("its way");
+        assert_eq!(
+            (way.tried, way.no_echo_to),
+            (rechosen.tried, rechosen.no_echo_to)
+        );
+        let publish = second.publish();
+        assert_eq!((publish.subject, publish.reply), (&b"a.b"[..], None));
+        let headers = publish.headers.expect("headers");
+        assert_eq!(
+            (headers.size_text, headers.len, publish.size_text),
+            (&b"2"[..], 2, &b"3"[..])
+        );
+        assert!(matches!(read(b""), Some(Record::SlowDown(ConnKey(5)))));
+        assert!(matches!(read(b""), Some(Record::GoOn(ConnKey(6)))));
+        assert!(read(b"").is_none());
+    }
+
+    #[test]
+    fn a_cut_batch_ends_early() {
+        let none = GroupList::default();
+        let mut batch = Vec::new();
+        message(&none, b"a.b", b"3\r\nxyz\r\n").write(&mut batch);
+        for len in 0..batch.len() {
+            assert!(Record::read(&mut &batch[..len], b"").is_none(), "{len}");
+        }
+    }
+}
