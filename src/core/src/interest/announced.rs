@@ -169,9 +169,9 @@ impl Announced {
                 .literals
                 .find(hash, |literal| literal.hash == hash)
                 .is_some_and(|literal| literal.is_told),
-            Name::Text(subject, queue, hash) => !self
+            Name::Text(subject, queue, hash) => self
                 .find(subject, queue, hash)
-                .is_some_and(|at| self.texts[at as usize].told > 0),
+                .is_none_or(|at| self.texts[at as usize].told == 0),
         }
     }
 

@@ -8,6 +8,7 @@ mod conversations;
 mod delivery;
 mod ends;
 mod input;
+mod lanes;
 mod model;
 mod protocol;
 mod report;

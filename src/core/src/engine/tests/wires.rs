@@ -3,11 +3,13 @@
 //! They are strict: a call for a connection that was let go, a read of nothing, a write behind the end, a
 //! second end all fail the test.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::IoSlice;
+use std::rc::Rc;
 
 use crate::client::CloseReason;
-use crate::engine::{Edge, Lanes, LogLine, Ready, Received, Sent};
+use crate::engine::{Edge, Lane, Lanes, LogLine, Ready, Received, Sent};
 use crate::interest::ConnKey;
 
 /// One socket, seen from the server and from the peer.
@@ -79,6 +81,8 @@ impl Wire {
 #[derive(Debug, Default)]
 pub(super) struct Wires {
     wires: Vec<Wire>,
+    /// Ends of the lanes to other engines, if there are any.
+    pub(super) ends: Option<Ends>,
     /// Log lines in the order in which they came, before what was written behind them.
     pub(super) log: Vec<LogLine>,
 }
@@ -137,7 +141,86 @@ impl Wires {
     }
 }
 
-impl Lanes for Wires {}
+/// Queues between the engines of one test, as they are all at once.
+#[derive(Debug)]
+pub(super) struct Mesh {
+    /// Entries that are visible, by sender, receiver and kind.
+    queues: Vec<Vec<[VecDeque<Vec<u8>>; 2]>>,
+    capacity: usize,
+}
+
+/// One engine's ends of them.
+#[derive(Debug)]
+pub(super) struct Ends {
+    own: usize,
+    mesh: Rc<RefCell<Mesh>>,
+    /// Pushed and not published: receiver and kind.
+    staged: Vec<(usize, usize, Vec<u8>)>,
+}
+
+impl Ends {
+    /// The ends for so many engines.
+    pub(super) fn all(shards: usize, capacity: usize) -> Vec<Ends> {
+        let queues = || (0..shards).map(|_| Default::default()).collect();
+        let mesh = Rc::new(RefCell::new(Mesh {
+            queues: (0..shards).map(|_| queues()).collect(),
+            capacity,
+        }));
+        (0..shards)
+            .map(|own| Ends {
+                own,
+                mesh: Rc::clone(&mesh),
+                staged: Vec::new(),
+            })
+            .collect()
+    }
+
+    /// Whether anything is visible to this engine.
+    pub(super) fn has_inbound(&self) -> bool {
+        let mesh = self.mesh.borrow();
+        mesh.queues
+            .iter()
+            .any(|to| to[self.own].iter().any(|queue| !queue.is_empty()))
+    }
+}
+
+impl Lanes for Wires {
+    fn room(&mut self, to: u16, lane: Lane) -> usize {
+        let Some(ends) = &self.ends else { return 0 };
+        let mesh = ends.mesh.borrow();
+        let place = (usize::from(to), lane.index());
+        let staged = ends.staged.iter().filter(|s| (s.0, s.1) == place);
+        mesh.capacity - mesh.queues[ends.own][place.0][place.1].len() - staged.count()
+    }
+
+    fn push(&mut self, to: u16, lane: Lane, batch: &mut Vec<u8>) {
+        assert!(self.room(to, lane) > 0, "a push without room");
+        assert!(!batch.is_empty(), "a push of nothing");
+        let ends = self.ends.as_mut().expect("a lane");
+        let entry = std::mem::take(batch);
+        ends.staged.push((usize::from(to), lane.index(), entry));
+    }
+
+    fn publish(&mut self) {
+        let ends = self.ends.as_mut().expect("a lane");
+        let mut mesh = ends.mesh.borrow_mut();
+        for (to, lane, batch) in ends.staged.drain(..) {
+            mesh.queues[ends.own][to][lane].push_back(batch);
+        }
+    }
+
+    fn has_news(&self) -> bool {
+        self.ends.as_ref().is_some_and(Ends::has_inbound)
+    }
+
+    fn take(&mut self, from: u16, lane: Lane, batch: &mut Vec<u8>) -> bool {
+        assert!(batch.is_empty(), "a buffer that holds something");
+        let ends = self.ends.as_ref().expect("a lane");
+        let mut mesh = ends.mesh.borrow_mut();
+        let taken = mesh.queues[usize::from(from)][ends.own][lane.index()].pop_front();
+        taken.map(|entry| *batch = entry).is_some()
+    }
+}
 
 impl Edge for Wires {
     fn receive(&mut self, key: ConnKey, into: &mut [u8]) -> Received {
@@ -164,12 +247,15 @@ impl Edge for Wires {
 
     fn send(&mut self, key: ConnKey, slices: &[IoSlice<'_>]) -> Sent {
         let lines = self.log.len();
+        let is_published = self.ends.as_ref().is_none_or(|ends| ends.staged.is_empty());
+        assert!(is_published, "a write before a publish");
         let wire = self.used(key);
         assert!(
             !wire.is_cut && !wire.is_sending_finished,
             "write behind the end"
         );
         assert!(slices.iter().any(|s| !s.is_empty()), "write of nothing");
+
         if wire.is_broken || wire.is_write_broken {
             return Sent::Failed;
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::wires::{Wire, Wires};
 use crate::client::CloseReason;
-use crate::engine::connection::{Connection, Life};
+use crate::engine::connection::{Connection, Life, Pause};
 use crate::engine::{Engine, Limits, LogLine, Next, Opening, Setup};
 use crate::interest::ConnKey;
 use crate::proto::info::ServerInfo;
@@ -248,8 +248,10 @@ impl World {
             let is_looked_at = connection.look_at.is_some();
             match connection.life {
                 Life::Open => {
-                    if connection.pause.is_some() {
-                        assert!(is_looked_at, "the pause of {key:?} ends");
+                    if let Some(pause) = connection.pause {
+                        // Who waits for room is told by the lane.
+                        let is_told = matches!(pause, Pause::Room { .. });
+                        assert!(is_told || is_looked_at, "the pause of {key:?} ends");
                     } else {
                         assert!(
                             !connection.has_backlog,
