@@ -41,12 +41,19 @@ impl Shards {
 
     /// Runs every engine until nothing more happens anywhere.
     fn settle(&mut self) {
+        // Whoever waited for room goes on in the round after the one that made it.
+        let mut quiet = 0;
         for _ in 0..ROUNDS_MAX {
             for world in &mut self.0 {
                 world.settle();
             }
             let is_quiet = |world: &World| !world.wires.ends.as_ref().unwrap().has_inbound();
-            if self.0.iter().all(is_quiet) {
+            quiet = if self.0.iter().all(is_quiet) {
+                quiet + 1
+            } else {
+                0
+            };
+            if quiet > 1 {
                 return;
             }
         }
