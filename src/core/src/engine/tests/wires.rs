@@ -147,6 +147,8 @@ pub(super) struct Mesh {
     /// Entries that are visible, by sender, receiver and kind.
     queues: Vec<Vec<[VecDeque<Vec<u8>>; 2]>>,
     capacity: usize,
+    /// Entries ever.
+    published: u64,
 }
 
 /// One engine's ends of them.
@@ -165,6 +167,7 @@ impl Ends {
         let mesh = Rc::new(RefCell::new(Mesh {
             queues: (0..shards).map(|_| queues()).collect(),
             capacity,
+            published: 0,
         }));
         (0..shards)
             .map(|own| Ends {
@@ -173,6 +176,11 @@ impl Ends {
                 staged: Vec::new(),
             })
             .collect()
+    }
+
+    /// Entries that were ever published, by all.
+    pub(super) fn published(&self) -> u64 {
+        self.mesh.borrow().published
     }
 
     /// Whether anything is visible to this engine.
@@ -206,6 +214,7 @@ impl Lanes for Wires {
         let mut mesh = ends.mesh.borrow_mut();
         for (to, lane, batch) in ends.staged.drain(..) {
             mesh.queues[ends.own][to][lane].push_back(batch);
+            mesh.published += 1;
         }
     }
 
