@@ -42,20 +42,20 @@ impl Shards {
     /// Runs every engine until nothing more happens anywhere.
     fn settle(&mut self) {
         for _ in 0..ROUNDS_MAX {
-            let before = self.published();
+            let before = self.moves();
             for world in &mut self.0 {
                 world.settle();
             }
             // Whoever waited for room goes on in the round after the one that made it.
-            if self.published() == before {
+            if self.moves() == before {
                 return;
             }
         }
         panic!("the engines do not come to rest");
     }
 
-    fn published(&self) -> u64 {
-        self.0[0].wires.ends.as_ref().map_or(0, Ends::published)
+    fn moves(&self) -> u64 {
+        self.0[0].wires.ends.as_ref().map_or(0, Ends::moves)
     }
 
     fn send(&mut self, to: Conn, text: impl AsRef<[u8]>) {

@@ -147,8 +147,8 @@ pub(super) struct Mesh {
     /// Entries that are visible, by sender, receiver and kind.
     queues: Vec<Vec<[VecDeque<Vec<u8>>; 2]>>,
     capacity: usize,
-    /// Entries ever.
-    published: u64,
+    /// Entries published and taken, ever.
+    moves: u64,
 }
 
 /// One engine's ends of them.
@@ -167,7 +167,7 @@ impl Ends {
         let mesh = Rc::new(RefCell::new(Mesh {
             queues: (0..shards).map(|_| queues()).collect(),
             capacity,
-            published: 0,
+            moves: 0,
         }));
         (0..shards)
             .map(|own| Ends {
@@ -178,9 +178,9 @@ impl Ends {
             .collect()
     }
 
-    /// Entries that were ever published, by all.
-    pub(super) fn published(&self) -> u64 {
-        self.mesh.borrow().published
+    /// Entries that were ever published, and those that were taken, by all.
+    pub(super) fn moves(&self) -> u64 {
+        self.mesh.borrow().moves
     }
 
     /// Whether anything is visible to this engine.
@@ -214,7 +214,7 @@ impl Lanes for Wires {
         let mut mesh = ends.mesh.borrow_mut();
         for (to, lane, batch) in ends.staged.drain(..) {
             mesh.queues[ends.own][to][lane].push_back(batch);
-            mesh.published += 1;
+            mesh.moves += 1;
         }
     }
 
@@ -227,6 +227,7 @@ impl Lanes for Wires {
         let ends = self.ends.as_ref().expect("a lane");
         let mut mesh = ends.mesh.borrow_mut();
         let taken = mesh.queues[usize::from(from)][ends.own][lane.index()].pop_front();
+        mesh.moves += u64::from(taken.is_some());
         taken.map(|entry| *batch = entry).is_some()
     }
 }
