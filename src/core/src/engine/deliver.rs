@@ -56,6 +56,10 @@ pub(super) struct Fanout<'a> {
     /// Its own members of a queue group have no part in the choice.
     is_own_left_out: bool,
     now: Time,
+    /// The set has receivers on this shard only.
+    is_local: bool,
+    /// A batch for another shard has the size to go.
+    is_batch_full: bool,
     pub(super) tally: Tally,
 }
 
@@ -116,7 +120,11 @@ impl Engine {
         let wants_status = publisher.client.no_responders;
         let no_echo_to = (!publisher.client.echo).then_some(key);
         let is_slowed = publisher.lagging_until > self.now;
-        let out_bytes_max = TURN_OUT_BYTES.saturating_sub(self.turn_out_bytes);
+        let mut out_bytes_max = TURN_OUT_BYTES.saturating_sub(self.turn_out_bytes);
+        if is_slowed {
+            // One at a time.
+            (out_bytes_max, run.is_plain) = (0, false);
+        }
         let mut fanout = self.fanout(found, key, no_echo_to);
         let mut reply = publish.reply;
         match (publish.headers, publish.tail) {
@@ -132,7 +140,7 @@ impl Engine {
         loop {
             let is_unanswered = wants_status && fanout.tally.sent() == sent_before;
             run.unanswered = reply.filter(|_| is_unanswered);
-            if run.unanswered.is_some() || is_slowed || !fanout.is_plain() {
+            if run.unanswered.is_some() || !fanout.is_plain() {
                 run.is_plain = false;
                 break;
             }
@@ -142,7 +150,9 @@ impl Engine {
             let Some(next) = parse_repeat(&rest[run.run_len..], publish.subject, limits) else {
                 break;
             };
-            sent_before = fanout.tally.sent();
+            if wants_status {
+                sent_before = fanout.tally.sent();
+            }
             fanout.send(&mut Wire::Plain {
                 tail: next.tail,
                 payload_len: next.body_len,
@@ -184,6 +194,8 @@ impl Engine {
             no_echo_to,
             is_own_left_out,
             now: self.now,
+            is_local: set.shards().is_empty(),
+            is_batch_full: false,
             tally: Tally::default(),
         }
     }
@@ -352,17 +364,17 @@ impl Fanout<'_> {
     /// A batch, for a connection or for a shard, is large enough to go.
     #[inline]
     pub(super) fn has_full_batch(&self) -> bool {
-        !self.lists.large.is_empty() || !self.crossing.full.is_empty()
+        !self.lists.large.is_empty() | self.is_batch_full
     }
 
     /// One message to every plain subscription and to one member of each queue group.
-    #[inline]
+    #[inline(always)]
     fn send(&mut self, wire: &mut Wire<'_>) {
         let set = self.set;
         for target in &set.plain {
             self.enqueue(target, wire);
         }
-        if set.shards().is_empty() {
+        if self.is_local {
             for group in &set.groups {
                 self.send_to_member(group, wire);
             }
@@ -381,7 +393,7 @@ impl Fanout<'_> {
     }
 
     /// To one member of a group, from a random one on the first that can take it. False if none can.
-    #[inline]
+    #[inline(never)]
     pub(super) fn send_to_member(&mut self, group: &Group, wire: &mut Wire<'_>) -> bool {
         let start = match self.no_echo_to {
             None => self.rng.below(group.members.len()),
@@ -402,6 +414,7 @@ impl Fanout<'_> {
 
     /// The rest of a message that may concern other shards: one choice for each queue group, and one
     /// record for each shard.
+    #[inline(never)]
     fn send_across(&mut self, wire: &mut Wire<'_>) {
         let set = self.set;
         let mut shards = set.plain_shards();
@@ -474,6 +487,7 @@ impl Fanout<'_> {
         };
         self.tally.out_bytes += self.crossing.push_message(shard, self.publisher, &message);
         self.tally.crossed += 1;
+        self.is_batch_full |= self.crossing.full.contains(shard);
         self.crossing.list = list;
     }
 
