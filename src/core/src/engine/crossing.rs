@@ -58,6 +58,8 @@ pub(super) struct Crossing {
     pub(super) rechosen_bytes: usize,
     /// The lanes they wait for.
     pub(super) rechosen_lanes: ShardSet,
+    /// Lanes whose room was asked for when the shard last had nothing to do, by kind.
+    asked: [ShardSet; 2],
     tickets: Tickets,
 }
 
@@ -89,6 +91,7 @@ impl Crossing {
             rechosen: VecDeque::new(),
             rechosen_bytes: 0,
             rechosen_lanes: ShardSet::NONE,
+            asked: [ShardSet::NONE; 2],
             tickets: Tickets {
                 waiting: (0..each).map(|_| Default::default()).collect(),
                 ..Tickets::default()
@@ -302,20 +305,28 @@ impl Engine {
         if self.is_without(Mutant::NoRoomWake) {
             return false;
         }
-        let mut lanes = self.crossing.tickets.lanes;
-        lanes[Lane::Data.index()] |= self.crossing.rechosen_lanes;
+        let mut wanted = self.crossing.tickets.lanes;
+        wanted[Lane::Data.index()] |= self.crossing.rechosen_lanes;
         let mut has_room = false;
         for lane in Lane::ALL {
-            for shard in lanes[lane.index()].iter() {
+            let wanted = wanted[lane.index()];
+            for shard in wanted.iter() {
                 has_room |= edge.ask_room(shard, lane) > 0;
+            }
+            // Room that was asked for and that nobody wants now is looked at once more, or it would keep
+            // the shard awake.
+            let asked = std::mem::replace(&mut self.crossing.asked[lane.index()], wanted);
+            for shard in asked.without(wanted).iter() {
+                edge.room(shard, lane);
             }
         }
         if self.interest.untold() > 0 {
             // What is untold goes to all at once.
+            let lane = Lane::Interest;
             let mut can_tell = true;
             for shard in self.crossing.others.iter() {
-                let lane = Lane::Interest;
                 can_tell &= edge.room(shard, lane) > 0 || edge.ask_room(shard, lane) > 0;
+                self.crossing.asked[lane.index()].insert(shard);
             }
             has_room |= can_tell;
         }
