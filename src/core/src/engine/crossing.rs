@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::connection::Pause;
 use super::operations::Flow;
-use super::records::{self, GroupList, Message, Origin};
+use super::records::{self, GroupList, Groups, Message, Origin};
 use super::{Edge, Engine, Lane, Mutant};
 use crate::interest::ConnKey;
 use crate::shard_set::ShardSet;
@@ -32,6 +32,15 @@ struct Batch {
     /// Where the subject of what was written last stands.
     subject_at: usize,
     subject_len: usize,
+}
+
+impl Batch {
+    /// Whether a message of `publisher` to `subject` follows one like it.
+    #[inline]
+    fn is_repeat(&self, publisher: ConnKey, subject: &[u8]) -> bool {
+        let last = &self.bytes[self.subject_at..self.subject_at + self.subject_len];
+        self.publisher == Some(publisher) && last == subject
+    }
 }
 
 /// What is on its way to the other shards.
@@ -100,7 +109,6 @@ impl Crossing {
     }
 
     /// Writes a message of `publisher` to the batch for `to`, which has room. Gives the bytes it took.
-    #[inline]
     pub(super) fn push_message(
         &mut self,
         to: u16,
@@ -129,6 +137,42 @@ impl Crossing {
             self.full.insert(to);
         }
         len - before
+    }
+
+    /// Writes a message of `publisher` for the plain subscriptions of `to`, which has room. `is_repeat`: as
+    /// the one before, which was written to the same open batch. Gives the bytes it took.
+    #[inline]
+    pub(super) fn push_plain(
+        &mut self,
+        to: u16,
+        publisher: ConnKey,
+        subject: &[u8],
+        tail: &[u8],
+        body_len: usize,
+        is_repeat: bool,
+    ) -> usize {
+        let batch = self.open_batch(to);
+        let before = batch.bytes.len();
+        if is_repeat || batch.is_repeat(publisher, subject) {
+            records::push_repeat(&mut batch.bytes, tail, body_len);
+            let len = batch.bytes.len();
+            if len >= BATCH_BYTES {
+                self.full.insert(to);
+            }
+            return len - before;
+        }
+        let message = Message {
+            to_plain: true,
+            is_same_subject: false,
+            is_no_echo: false,
+            rechosen: None,
+            headers_len: None,
+            groups: Groups::default(),
+            subject,
+            tail,
+            body_len,
+        };
+        self.push_message(to, publisher, &message)
     }
 
     /// Writes a record as it is.

@@ -58,6 +58,8 @@ pub(super) struct Fanout<'a> {
     now: Time,
     /// The set has receivers on this shard only.
     is_local: bool,
+    /// Not the first message of a run.
+    is_run: bool,
     /// A batch for another shard has the size to go.
     is_batch_full: bool,
     pub(super) tally: Tally,
@@ -153,6 +155,7 @@ impl Engine {
             if wants_status {
                 sent_before = fanout.tally.sent();
             }
+            fanout.is_run = true;
             fanout.send(&mut Wire::Plain {
                 tail: next.tail,
                 payload_len: next.body_len,
@@ -195,6 +198,7 @@ impl Engine {
             is_own_left_out,
             now: self.now,
             is_local: set.shards().is_empty(),
+            is_run: false,
             is_batch_full: false,
             tally: Tally::default(),
         }
@@ -418,6 +422,23 @@ impl Fanout<'_> {
     fn send_across(&mut self, wire: &mut Wire<'_>) {
         let set = self.set;
         let mut shards = set.plain_shards();
+        if let Wire::Plain { tail, payload_len } = wire
+            && set.groups.is_empty()
+        {
+            for shard in shards.iter() {
+                self.tally.out_bytes += self.crossing.push_plain(
+                    shard,
+                    self.publisher,
+                    set.subject(),
+                    tail,
+                    *payload_len,
+                    self.is_run,
+                );
+                self.tally.crossed += 1;
+            }
+            self.is_batch_full |= !self.crossing.full.is_empty();
+            return;
+        }
         self.crossing.picks.clear();
         for (at, group) in (0..).zip(&set.groups) {
             if let Some(shard) = self.choose(group, wire) {

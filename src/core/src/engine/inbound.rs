@@ -6,7 +6,7 @@
 
 use super::crossing::RECHOSEN_BYTES_MAX;
 use super::deliver::Wire;
-use super::records::{GroupList, Message, Origin, Rechosen, Record};
+use super::records::{self, GroupList, Message, Origin, Rechosen, Record};
 use super::{Edge, Engine, Lane, Mutant};
 use crate::interest::{ConnKey, MatchHint};
 use crate::shard_set::ShardSet;
@@ -158,22 +158,14 @@ impl Engine {
         if message.headers_len.is_some() {
             fanout.with_varied(&message.publish(), deliver);
         } else {
-            let plain = |message: &Message<'a>| Wire::Plain {
-                tail: message.tail,
-                payload_len: message.body_len,
-            };
-            deliver(&mut fanout, &mut plain(message));
-            while fanout.is_plain() && !fanout.has_full_batch() {
-                let mut ahead = *rest;
-                let Some(Record::Message(next)) = Record::read(&mut ahead, message.subject) else {
-                    break;
-                };
-                if !next.is_plain_repeat() {
-                    break;
-                }
-                *rest = ahead;
+            let (tail, payload_len) = (message.tail, message.body_len);
+            deliver(&mut fanout, &mut Wire::Plain { tail, payload_len });
+            while fanout.is_plain()
+                && !fanout.has_full_batch()
+                && let Some((tail, payload_len)) = records::read_repeat(rest)
+            {
                 messages += 1;
-                fanout.send_to_plain(&mut plain(&next));
+                fanout.send_to_plain(&mut Wire::Plain { tail, payload_len });
             }
         }
         let is_plain = fanout.is_plain();

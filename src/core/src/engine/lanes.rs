@@ -69,7 +69,8 @@ pub trait Lanes {
         false
     }
 
-    /// Asks to be woken when there is room, once (K5). Gives the room there was after asking.
+    /// Asks to be woken when there is room (K5), and gives the room there was after asking. Holds until
+    /// this or [`room`](Self::room) has seen some: a shard with room that it asked for does not sleep.
     fn ask_room(&mut self, to: u16, lane: Lane) -> usize {
         self.room(to, lane)
     }

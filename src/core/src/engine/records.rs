@@ -4,6 +4,7 @@
 //!   publisher   1 | key u32                                     whose messages follow
 //!   message     2 | flags | groups u16 | subject u32 | tail u32 | body u32
 //!                 | [header block u32] [tried u64, origin u64] | groups: (length u32, name)* | subject | tail
+//!   repeat      5 | tail u32 | body u32 | tail                  as the message before, to the plain subscriptions
 //!   slow down   3 | key u32                                     a reader of this publisher lags
 //!   go on       4 | key u32                                     it has caught up
 //! ```
@@ -17,6 +18,7 @@ const PUBLISHER: u8 = 1;
 const MESSAGE: u8 = 2;
 const SLOW_DOWN: u8 = 3;
 const GO_ON: u8 = 4;
+const REPEAT: u8 = 5;
 
 /// For the plain subscriptions of the shard.
 const TO_PLAIN: u8 = 1;
@@ -127,6 +129,31 @@ impl<'a> Groups<'a> {
     }
 }
 
+/// Writes a message for the plain subscriptions to the subject of the one before, of the same publisher.
+#[inline]
+pub(super) fn push_repeat(out: &mut Vec<u8>, tail: &[u8], body_len: usize) {
+    // Lengths of parts of one operation, which has 4 GiB at most.
+    let lens = u64::from(tail.len() as u32) | (body_len as u64) << 32;
+    let mut head = [REPEAT; 9];
+    head[1..].copy_from_slice(&lens.to_le_bytes());
+    out.reserve(head.len() + tail.len());
+    out.extend_from_slice(&head);
+    out.extend_from_slice(tail);
+}
+
+/// Takes a repeat off a batch, if that is what comes first: tail, and length of the body.
+#[inline]
+pub(super) fn read_repeat<'a>(batch: &mut &'a [u8]) -> Option<(&'a [u8], usize)> {
+    let (head, rest) = batch.split_first_chunk::<9>()?;
+    let [REPEAT, lens @ ..] = head else {
+        return None;
+    };
+    let lens = u64::from_le_bytes(*lens);
+    let (tail, rest) = rest.split_at_checked((lens & u64::from(u32::MAX)) as usize)?;
+    *batch = rest;
+    Some((tail, (lens >> 32) as usize))
+}
+
 pub(super) fn push_publisher(out: &mut Vec<u8>, key: ConnKey) {
     push_key(out, PUBLISHER, key);
 }
@@ -197,16 +224,6 @@ impl<'a> Message<'a> {
         out.extend_from_slice(self.groups.bytes);
     }
 
-    /// Whether it needs nothing but a copy for each plain subscription to the subject of the message
-    /// before.
-    #[inline]
-    pub(super) fn is_plain_repeat(&self) -> bool {
-        self.is_same_subject
-            && self.to_plain
-            && self.groups.is_empty()
-            && self.headers_len.is_none()
-    }
-
     /// The message as its publisher wrote it, or would have.
     pub(super) fn publish(&self) -> Publish<'a> {
         let line_len = memchr::memchr(b'\r', self.tail).unwrap_or(self.tail.len());
@@ -236,6 +253,20 @@ impl<'a> Record<'a> {
     pub(super) fn read(batch: &mut &'a [u8], subject: &'a [u8]) -> Option<Self> {
         match *batch.first()? {
             MESSAGE => read_message(batch, subject).map(Record::Message),
+            REPEAT => {
+                let (tail, body_len) = read_repeat(batch)?;
+                Some(Record::Message(Message {
+                    to_plain: true,
+                    is_same_subject: true,
+                    is_no_echo: false,
+                    rechosen: None,
+                    headers_len: None,
+                    groups: Groups::default(),
+                    subject,
+                    tail,
+                    body_len,
+                }))
+            }
             kind => {
                 let bytes = take(batch, 5)?;
                 let key = ConnKey(u32::from_le_bytes(bytes[1..].try_into().ok()?));
@@ -366,6 +397,7 @@ mod tests {
             ..message(&list, b"a.b", b"2 3\r\nxyz\r\n")
         }
         .write(&mut batch);
+        push_repeat(&mut batch, b"1\r\nx\r\n", 1);
         push_slow_down(&mut batch, ConnKey(5));
         push_go_on(&mut batch, ConnKey(6));
 
@@ -382,7 +414,7 @@ mod tests {
         let Some(Record::Message(second)) = read(first.subject) else {
             panic!("a message")
         };
-        assert!(second.is_no_echo && !second.is_plain_repeat());
+        assert!(second.is_no_echo && second.is_same_subject);
         let names: Vec<_> = second.groups.iter().collect();
         assert_eq!(names, [&b"workers"[..], b""]);
         let way = second.rechosen.expect("its way");
@@ -397,6 +429,10 @@ mod tests {
             (headers.size_text, headers.len, publish.size_text),
             (&b"2"[..], 2, &b"3"[..])
         );
+        let Some(Record::Message(third)) = read(second.subject) else {
+            panic!("a message")
+        };
+        assert!(third.to_plain && third.subject == b"a.b" && third.publish().body == b"x");
         assert!(matches!(read(b""), Some(Record::SlowDown(ConnKey(5)))));
         assert!(matches!(read(b""), Some(Record::GoOn(ConnKey(6)))));
         assert!(read(b"").is_none());
