@@ -40,6 +40,12 @@ impl ShardSet {
         self.0 == 0
     }
 
+    /// Whether it is one shard.
+    #[inline]
+    pub fn is_one(self) -> bool {
+        self.0.is_power_of_two()
+    }
+
     /// Whether a shard is in it.
     #[inline]
     pub fn contains(self, shard: u16) -> bool {

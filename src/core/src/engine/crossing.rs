@@ -15,7 +15,7 @@ use crate::interest::ConnKey;
 use crate::shard_set::ShardSet;
 
 /// Bytes from which on a batch goes to its lane in mid-turn.
-pub(super) const BATCH_BYTES: usize = 64 * 1024;
+pub(super) const BATCH_BYTES: usize = 32 * 1024;
 /// The largest buffer that comes back from a lane and is kept.
 const BUFFER_BYTES_MAX: usize = 4 * BATCH_BYTES;
 /// Removals and changes of weight told at one time.
@@ -165,6 +165,7 @@ impl Crossing {
             to_plain: true,
             is_same_subject: false,
             is_no_echo: false,
+            wants_status: false,
             rechosen: None,
             headers_len: None,
             groups: Groups::default(),
@@ -361,7 +362,9 @@ impl Engine {
             // the shard awake.
             let asked = std::mem::replace(&mut self.crossing.asked[lane.index()], wanted);
             for shard in asked.without(wanted).iter() {
-                edge.room(shard, lane);
+                if edge.room(shard, lane) == 0 {
+                    self.crossing.asked[lane.index()].insert(shard);
+                }
             }
         }
         if self.interest.untold() > 0 {

@@ -49,10 +49,15 @@ pub(super) struct Fanout<'a> {
     scratch: &'a mut Vec<u8>,
     limits: &'a Limits,
     early_flush_bytes: usize,
+    /// Pending bytes above which a reader lags. Less for what comes from another shard: more of it is on
+    /// its way when its publisher is told.
+    pub(super) lag_bytes: usize,
     /// The publisher, as the other shards will know it.
     publisher: ConnKey,
     /// The publisher, if its own messages do not come back to it.
     no_echo_to: Option<ConnKey>,
+    /// The publisher wants to know if nobody gets its message.
+    wants_status: bool,
     /// Its own members of a queue group have no part in the choice.
     is_own_left_out: bool,
     now: Time,
@@ -128,6 +133,7 @@ impl Engine {
             (out_bytes_max, run.is_plain) = (0, false);
         }
         let mut fanout = self.fanout(found, key, no_echo_to);
+        fanout.wants_status = wants_status && publish.reply.is_some();
         let mut reply = publish.reply;
         match (publish.headers, publish.tail) {
             (None, Some(tail)) => {
@@ -154,6 +160,7 @@ impl Engine {
             };
             if wants_status {
                 sent_before = fanout.tally.sent();
+                fanout.wants_status = next.reply.is_some();
             }
             fanout.is_run = true;
             fanout.send(&mut Wire::Plain {
@@ -193,8 +200,10 @@ impl Engine {
             scratch: &mut self.scratch,
             limits: &self.limits,
             early_flush_bytes: early_flush_bytes(&self.limits),
+            lag_bytes: self.limits.pending_bytes_max / 4 * 3,
             publisher,
             no_echo_to,
+            wants_status: false,
             is_own_left_out,
             now: self.now,
             is_local: set.shards().is_empty(),
@@ -334,7 +343,7 @@ impl Engine {
     /// A request reached nobody: its sender gets a status message, if it listens for the reply.
     /// It counts for no maximum (nats-server 2.9 to 2.15).
     #[cold]
-    fn tell_no_responders(&mut self, key: ConnKey, reply: &[u8]) {
+    pub(super) fn tell_no_responders(&mut self, key: ConnKey, reply: &[u8]) {
         let found = self
             .interest
             .match_subject(reply, &mut MatchHint::default());
@@ -422,8 +431,10 @@ impl Fanout<'_> {
     fn send_across(&mut self, wire: &mut Wire<'_>) {
         let set = self.set;
         let mut shards = set.plain_shards();
+        let copies_before = self.tally.copies;
         if let Wire::Plain { tail, payload_len } = wire
             && set.groups.is_empty()
+            && !self.wants_status
         {
             for shard in shards.iter() {
                 self.tally.out_bytes += self.crossing.push_plain(
@@ -446,8 +457,11 @@ impl Fanout<'_> {
                 shards.insert(shard);
             }
         }
+        // Only one shard can say that nobody got it, and only if nobody got it here.
+        let was_here = !set.plain.is_empty() || self.tally.copies > copies_before;
+        let wants_status = self.wants_status && !was_here && shards.is_one();
         for shard in shards.iter() {
-            self.cross(shard, wire);
+            self.cross(shard, wire, wants_status);
         }
     }
 
@@ -475,7 +489,7 @@ impl Fanout<'_> {
     }
 
     /// Writes a message to the batch for a shard.
-    fn cross(&mut self, shard: u16, wire: &mut Wire<'_>) {
+    fn cross(&mut self, shard: u16, wire: &mut Wire<'_>, wants_status: bool) {
         let (tail, body_len, headers_len) = match wire {
             Wire::Plain { tail, payload_len } => (*tail, *payload_len, None),
             Wire::Varied(varied) => {
@@ -499,6 +513,7 @@ impl Fanout<'_> {
             to_plain: self.set.plain_shards().contains(shard),
             is_same_subject: false,
             is_no_echo: self.no_echo_to.is_some(),
+            wants_status,
             rechosen: None,
             headers_len,
             groups: list.groups(),
@@ -606,7 +621,7 @@ impl Fanout<'_> {
             return;
         };
         let max = self.limits.pending_bytes_max;
-        let lags = self.limits.slow_fast_publishers && pending > max / 4 * 3;
+        let lags = self.limits.slow_fast_publishers && pending > self.lag_bytes;
         if pending > max {
             if before <= max {
                 self.lists.overfull.push(key);

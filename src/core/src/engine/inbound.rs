@@ -99,6 +99,7 @@ impl Engine {
                 Record::Publisher(key) => publisher = key,
                 Record::SlowDown(key) => self.mind_lag(key),
                 Record::GoOn(key) => self.go_on(key),
+                Record::Unanswered(key, reply) => self.tell_no_responders(key, reply),
                 Record::Message(message) => {
                     subject = message.subject;
                     let origin = Origin {
@@ -136,10 +137,11 @@ impl Engine {
         let own = self.shard;
         let no_echo_to = message
             .rechosen
-            .and_then(|rechosen| rechosen.no_echo_to)
-            .filter(|origin| origin.shard == own)
-            .map(|origin| origin.key);
+            .filter(|way| message.is_no_echo && way.origin.shard == own)
+            .map(|way| way.origin.key);
+        let lag_bytes = self.limits.pending_bytes_max / 2;
         let mut fanout = self.fanout(found, origin.key, no_echo_to);
+        fanout.lag_bytes = lag_bytes;
         let mut messages = 1;
         // Groups that nobody here can take the message for.
         let mut unserved = GroupList::default();
@@ -177,13 +179,34 @@ impl Engine {
             self.remove_expired(None);
             self.cut_overfull(edge);
         }
+        let mut is_unanswered = message.wants_status && tally.copies == 0;
         for name in unserved.groups().iter() {
-            self.rechoose(edge, origin, message, name);
+            is_unanswered &= !self.rechoose(edge, origin, message, name);
+        }
+        if is_unanswered {
+            let origin = message.rechosen.map_or(origin, |way| way.origin);
+            self.report_unanswered(edge, origin, message);
         }
         tally.slowing
     }
 
+    /// The publisher's shard knew of a receiver here, and there is none any more: it is told, if there is
+    /// room.
+    #[cold]
+    fn report_unanswered(&mut self, edge: &mut impl Edge, to: Origin, message: &Message<'_>) {
+        let publish = message.publish();
+        let Some(reply) = publish.reply else { return };
+        if to.shard == self.shard {
+            self.tell_no_responders(to.key, reply);
+        } else if self.crossing.has_room(edge, to.shard) {
+            self.crossing.push_record(to.shard, |out| {
+                records::push_unanswered(out, to.key, reply);
+            });
+        }
+    }
+
     /// The member of a queue group that a message was chosen for has gone, and nobody here can stand in.
+    /// False if nobody is left to be asked.
     #[cold]
     fn rechoose(
         &mut self,
@@ -191,13 +214,13 @@ impl Engine {
         origin: Origin,
         message: &Message<'_>,
         name: &[u8],
-    ) {
+    ) -> bool {
         if self.is_without(Mutant::NoRechoice) {
-            return;
+            return true;
         }
         let mut way = message.rechosen.unwrap_or(Rechosen {
             tried: ShardSet::NONE,
-            no_echo_to: message.is_no_echo.then_some(origin),
+            origin,
         });
         if self.is_without(Mutant::EndlessRechoice) {
             way.tried = ShardSet::NONE;
@@ -217,7 +240,7 @@ impl Engine {
         let room = RECHOSEN_BYTES_MAX.saturating_sub(self.crossing.rechosen_bytes);
         match self.send_again(edge, &record) {
             Sent::Yes => self.stats.rechosen += 1,
-            Sent::Nowhere => {}
+            Sent::Nowhere => return false,
             Sent::NoRoom(shard) if record.len() <= room => {
                 self.crossing.rechosen_lanes.insert(shard);
                 self.crossing.rechosen_bytes += record.len();
@@ -225,6 +248,7 @@ impl Engine {
             }
             Sent::NoRoom(_) => self.stats.rechoice_dropped += 1,
         }
+        true
     }
 
     /// Chooses among the shards that a re-chosen message has not been to, by weight.

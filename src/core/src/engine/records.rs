@@ -5,6 +5,7 @@
 //!   message     2 | flags | groups u16 | subject u32 | tail u32 | body u32
 //!                 | [header block u32] [tried u64, origin u64] | groups: (length u32, name)* | subject | tail
 //!   repeat      5 | tail u32 | body u32 | tail                  as the message before, to the plain subscriptions
+//!   unanswered  6 | key u32 | length u32 | reply               nobody got this publisher's request
 //!   slow down   3 | key u32                                     a reader of this publisher lags
 //!   go on       4 | key u32                                     it has caught up
 //! ```
@@ -19,6 +20,7 @@ const MESSAGE: u8 = 2;
 const SLOW_DOWN: u8 = 3;
 const GO_ON: u8 = 4;
 const REPEAT: u8 = 5;
+const UNANSWERED: u8 = 6;
 
 /// For the plain subscriptions of the shard.
 const TO_PLAIN: u8 = 1;
@@ -30,6 +32,8 @@ const HEADERS: u8 = 4;
 const RECHOSEN: u8 = 8;
 /// The publisher's own subscriptions do not get it.
 const NO_ECHO: u8 = 16;
+/// The publisher wants to know if nobody gets it; nobody else does.
+const WANTS_STATUS: u8 = 32;
 
 /// One record.
 #[derive(Debug)]
@@ -41,6 +45,8 @@ pub(super) enum Record<'a> {
     SlowDown(ConnKey),
     /// The reader has caught up.
     GoOn(ConnKey),
+    /// Nobody got a request of this publisher, which listens for the reply.
+    Unanswered(ConnKey, &'a [u8]),
 }
 
 /// A publisher, by the shard it lives on.
@@ -55,8 +61,8 @@ pub(super) struct Origin {
 pub(super) struct Rechosen {
     /// Shards that had nobody to take it.
     pub(super) tried: ShardSet,
-    /// The publisher, if it does not get its own messages.
-    pub(super) no_echo_to: Option<Origin>,
+    /// The publisher.
+    pub(super) origin: Origin,
 }
 
 /// A message on its way between shards.
@@ -65,6 +71,9 @@ pub(super) struct Message<'a> {
     pub(super) to_plain: bool,
     pub(super) is_same_subject: bool,
     pub(super) is_no_echo: bool,
+    /// It goes to no other shard and to nobody on its own, and its publisher wants to know if nobody gets
+    /// it here either.
+    pub(super) wants_status: bool,
     pub(super) rechosen: Option<Rechosen>,
     /// Length of the header block, if there is one.
     pub(super) headers_len: Option<usize>,
@@ -166,6 +175,12 @@ pub(super) fn push_go_on(out: &mut Vec<u8>, key: ConnKey) {
     push_key(out, GO_ON, key);
 }
 
+pub(super) fn push_unanswered(out: &mut Vec<u8>, key: ConnKey, reply: &[u8]) {
+    push_key(out, UNANSWERED, key);
+    push_len(out, reply.len());
+    out.extend_from_slice(reply);
+}
+
 fn push_key(out: &mut Vec<u8>, kind: u8, key: ConnKey) {
     out.push(kind);
     out.extend_from_slice(&key.0.to_le_bytes());
@@ -188,6 +203,7 @@ impl<'a> Message<'a> {
             0
         };
         flags |= if self.is_no_echo { NO_ECHO } else { 0 };
+        flags |= if self.wants_status { WANTS_STATUS } else { 0 };
         let mut head = [0; 16];
         head[0] = MESSAGE;
         head[2..4].copy_from_slice(&self.groups.count.to_le_bytes());
@@ -216,9 +232,8 @@ impl<'a> Message<'a> {
         }
         if let Some(rechosen) = self.rechosen {
             out.extend_from_slice(&rechosen.tried.bits().to_le_bytes());
-            let origin = rechosen.no_echo_to.map_or(u64::MAX, |origin| {
-                u64::from(origin.shard) << 32 | u64::from(origin.key.0)
-            });
+            let origin = rechosen.origin;
+            let origin = u64::from(origin.shard) << 32 | u64::from(origin.key.0);
             out.extend_from_slice(&origin.to_le_bytes());
         }
         out.extend_from_slice(self.groups.bytes);
@@ -259,6 +274,7 @@ impl<'a> Record<'a> {
                     to_plain: true,
                     is_same_subject: true,
                     is_no_echo: false,
+                    wants_status: false,
                     rechosen: None,
                     headers_len: None,
                     groups: Groups::default(),
@@ -266,6 +282,12 @@ impl<'a> Record<'a> {
                     tail,
                     body_len,
                 }))
+            }
+            UNANSWERED => {
+                let bytes = take(batch, 5)?;
+                let key = ConnKey(u32::from_le_bytes(bytes[1..].try_into().ok()?));
+                let len = take_len(batch)?;
+                Some(Record::Unanswered(key, take(batch, len)?))
             }
             kind => {
                 let bytes = take(batch, 5)?;
@@ -292,6 +314,7 @@ fn read_message<'a>(batch: &mut &'a [u8], last_subject: &'a [u8]) -> Option<Mess
         to_plain: flags & TO_PLAIN != 0,
         is_same_subject: flags & SAME_SUBJECT != 0,
         is_no_echo: flags & NO_ECHO != 0,
+        wants_status: flags & WANTS_STATUS != 0,
         rechosen: None,
         headers_len: None,
         groups: Groups {
@@ -322,11 +345,11 @@ fn read_rare<'a>(batch: &mut &'a [u8], message: &mut Message<'a>, flags: u8) -> 
         let origin = u64::from_le_bytes(take(batch, 8)?.try_into().ok()?);
         message.rechosen = Some(Rechosen {
             tried: ShardSet::from_bits(tried),
-            no_echo_to: (origin != u64::MAX).then_some(Origin {
-                // As they were put together.
+            // As they were put together.
+            origin: Origin {
                 shard: (origin >> 32) as u16,
                 key: ConnKey(origin as u32),
-            }),
+            },
         });
     }
     let start = *batch;
@@ -365,6 +388,7 @@ mod tests {
             to_plain: true,
             is_same_subject: false,
             is_no_echo: false,
+            wants_status: false,
             rechosen: None,
             headers_len: None,
             groups: groups.groups(),
@@ -381,10 +405,10 @@ mod tests {
         list.push(b"");
         let rechosen = Rechosen {
             tried: ShardSet::one(63) | ShardSet::one(2),
-            no_echo_to: Some(Origin {
+            origin: Origin {
                 shard: 7,
                 key: ConnKey(9),
-            }),
+            },
         };
         let mut batch = Vec::new();
         push_publisher(&mut batch, ConnKey(4));
@@ -398,6 +422,7 @@ mod tests {
         }
         .write(&mut batch);
         push_repeat(&mut batch, b"1\r\nx\r\n", 1);
+        push_unanswered(&mut batch, ConnKey(3), b"re");
         push_slow_down(&mut batch, ConnKey(5));
         push_go_on(&mut batch, ConnKey(6));
 
@@ -418,10 +443,7 @@ mod tests {
         let names: Vec<_> = second.groups.iter().collect();
         assert_eq!(names, [&b"workers"[..], b""]);
         let way = second.rechosen.expect("its way");
-        assert_eq!(
-            (way.tried, way.no_echo_to),
-            (rechosen.tried, rechosen.no_echo_to)
-        );
+        assert_eq!((way.tried, way.origin), (rechosen.tried, rechosen.origin));
         let publish = second.publish();
         assert_eq!((publish.subject, publish.reply), (&b"a.b"[..], None));
         let headers = publish.headers.expect("headers");
@@ -433,6 +455,10 @@ mod tests {
             panic!("a message")
         };
         assert!(third.to_plain && third.subject == b"a.b" && third.publish().body == b"x");
+        assert!(matches!(
+            read(b""),
+            Some(Record::Unanswered(ConnKey(3), b"re"))
+        ));
         assert!(matches!(read(b""), Some(Record::SlowDown(ConnKey(5)))));
         assert!(matches!(read(b""), Some(Record::GoOn(ConnKey(6)))));
         assert!(read(b"").is_none());

@@ -208,6 +208,28 @@ fn no_responders_looks_at_all_shards() {
 }
 
 #[test]
+fn a_responder_that_has_just_gone_is_reported() {
+    let options = "\"headers\":true,\"no_responders\":true";
+    let status = "HMSG inbox 1 16 16\r\nNATS/1.0 503\r\n\r\n\r\n";
+    for (queue, shards) in [("", 2), ("q ", 2), ("q ", 3)] {
+        let mut s = Shards::new(3, 4);
+        let requester = s.connect(0, options);
+        s.send(requester, "SUB inbox 1\r\n");
+        let responders: Vec<Conn> = (1..shards).map(|shard| s.connect(shard, "")).collect();
+        for &responder in &responders {
+            s.send(responder, format!("SUB svc {queue}1\r\n"));
+        }
+        s.0[0].put(requester.1, "PUB svc inbox 0\r\n\r\n");
+        s.0[0].settle();
+        for responder in responders {
+            s.0[responder.0].finish(responder.1);
+        }
+        s.settle();
+        assert_eq!(s.received(requester), status, "{queue}{shards}");
+    }
+}
+
+#[test]
 fn a_vanished_member_has_its_message_chosen_anew() {
     let mut s = Shards::new(3, 4);
     let publisher = s.connect(0, "");
