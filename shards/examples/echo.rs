@@ -15,6 +15,7 @@ struct Echo(HashMap<Token, Rc<TcpStream>>);
 
 impl Service for Echo {
     type Control = TcpStream;
+    type Batch = (); // The shards of this server have nothing to say to each other.
 
     fn control(&mut self, io: &mut impl Io, stream: TcpStream) {
         let stream = Rc::new(stream);
@@ -56,7 +57,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     if let Some(word) = std::env::args().nth(1) {
         config.driver = word.parse()?;
     }
-    let shards = start(config, |_| Echo::default())?;
+    let shards = start(config, |_, _| Echo::default())?;
     let listener = TcpListener::bind("127.0.0.1:7777")?;
     println!("listening, driver {}", shards.driver());
     println!("warnings: {:?}", shards.warnings());

@@ -61,6 +61,16 @@ impl fmt::Display for DriverKind {
     }
 }
 
+/// One kind of lane; each ordered pair of shards has one of each kind. See
+/// [`Lanes`](crate::Lanes).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LaneConfig {
+    /// Entries that a lane holds, at least one. A power of two wastes no slots.
+    pub entries: usize,
+    /// A sleeping receiver is woken when it has this many entries in the lane: 1 to `entries`.
+    pub wakes_at: usize,
+}
+
 /// How to start the shards.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -72,6 +82,8 @@ pub struct Config {
     pub pin: bool,
     /// Threads are called `<thread_name>-<n>`. Linux shows the first 15 bytes.
     pub thread_name: String,
+    /// The kinds of lanes between the shards, none by default.
+    pub lanes: Vec<LaneConfig>,
 }
 
 impl Default for Config {
@@ -82,6 +94,7 @@ impl Default for Config {
             driver: DriverChoice::Auto,
             pin: true,
             thread_name: "shard".to_owned(),
+            lanes: Vec::new(),
         }
     }
 }

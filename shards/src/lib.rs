@@ -1,7 +1,7 @@
 //! Thread-per-core runtime: one pinned thread, one driver and one service per shard.
 //!
-//! A **shard** is a thread and all it owns. Nothing is shared between shards but what their
-//! services choose to share. This crate starts the threads, tells a service which of its sockets
+//! A **shard** is a thread and all it owns. Nothing is shared between shards but the **lanes**, which
+//! carry batches from each to each. This crate starts the threads, tells a service which of its sockets
 //! are ready, carries control messages to it, and lets it sleep without ever missing one. It knows
 //! nothing of what the service does with the bytes.
 //!
@@ -25,7 +25,10 @@
 //! # Map
 //! - [`start`], [`Runtime`], [`Handle`]: `runtime.rs`, `handle.rs`, and `shard.rs` for the thread.
 //! - [`Service`], [`Io`], [`Next`]: `service.rs`, the contract with the code that runs on a shard.
+//! - [`Lanes`]: `lanes.rs`, on the rings of `ring.rs`; `sync.rs` exchanges their atomics for those of
+//!   loom, and `models.rs` holds the models.
 //! - `run_loop.rs`: the loop drawn above; the same code on both drivers.
+//! - `spin.rs`: whether to wait awake for a moment before a sleep.
 //! - `wake.rs`: who sleeps, who must wake it, and the order that makes it safe.
 //! - `driver/`: readiness. `uring.rs` is the only file that imports glommio.
 //! - `probe.rs`: may this process use io_uring, and if not, who says so.
@@ -34,33 +37,53 @@
 //!
 //! # Two drivers, one loop
 //! `uring` keeps one-shot polls armed in a glommio executor; `epoll` keeps level-triggered
-//! registrations in an epoll instance. Both answer the same six calls of [`Io`], so a service
+//! registrations in an epoll instance. Both answer the same calls of [`Io`], so a service
 //! cannot tell them apart. [`DriverChoice::Auto`] takes `uring` where the kernel allows it.
 //!
 //! # Rules of the house
 //! Nothing here blocks a shard or writes a log: what an operator should read comes back as text
-//! from [`Runtime::warnings`] or as a [`ShardFailure`]. `unsafe` lives in `probe.rs` (raw system
-//! calls), `memory.rs` (one setting of the allocator) and `driver/waker.rs` (a waker without
-//! allocation), nowhere else.
+//! from [`Runtime::warnings`] or as a [`ShardFailure`]. `unsafe` lives in `ring.rs` (slots that change
+//! hands), `probe.rs` (raw system calls), `memory.rs` (one setting of the allocator) and
+//! `driver/waker.rs` (a waker without allocation), nowhere else.
 
 #![deny(unsafe_op_in_unsafe_fn, clippy::undocumented_unsafe_blocks)]
+// `--cfg loom` builds what shards share, for `models.rs`, and leaves out what runs them.
+#![cfg_attr(loom, allow(dead_code, unused_imports))]
 
 mod config;
-mod driver;
 mod error;
-mod handle;
+mod lanes;
 mod memory;
 mod placement;
-mod probe;
-mod run_loop;
-mod runtime;
+mod ring;
 mod service;
-mod shard;
+mod sync;
 mod wake;
 
-pub use config::{Config, DriverChoice, DriverKind, UnknownDriver};
+#[cfg(not(loom))]
+mod driver;
+#[cfg(not(loom))]
+mod handle;
+#[cfg(not(loom))]
+mod probe;
+#[cfg(not(loom))]
+mod run_loop;
+#[cfg(not(loom))]
+mod runtime;
+#[cfg(not(loom))]
+mod shard;
+#[cfg(not(loom))]
+mod spin;
+
+#[cfg(all(test, loom))]
+mod models;
+
+pub use config::{Config, DriverChoice, DriverKind, LaneConfig, UnknownDriver};
 pub use error::{ShardFailure, StartError};
+#[cfg(not(loom))]
 pub use handle::{Gone, Handle};
+pub use lanes::Lanes;
 pub use memory::return_blocks_from;
+#[cfg(not(loom))]
 pub use runtime::{Runtime, start};
-pub use service::{Io, Next, Ready, Service, ShardId, Token};
+pub use service::{Io, LONG_TURN, LoopStats, Next, Ready, Service, ShardId, Token};

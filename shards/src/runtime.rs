@@ -9,12 +9,15 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
+use crate::lanes;
 use crate::placement::{self, Plan};
 use crate::probe::{self, Refusal};
 use crate::run_loop::Inbox;
 use crate::shard::{Birth, Report, panic_message};
 use crate::wake::Wake;
-use crate::{Config, DriverChoice, DriverKind, Handle, Service, ShardFailure, ShardId, StartError};
+use crate::{
+    Config, DriverChoice, DriverKind, Handle, Lanes, Service, ShardFailure, ShardId, StartError,
+};
 
 /// Time each step of the handshake may take, for all shards together.
 const STEP_LIMIT: Duration = Duration::from_secs(10);
@@ -30,14 +33,18 @@ pub struct Runtime<C> {
     threads: Vec<JoinHandle<()>>,
 }
 
-/// Starts `config.shards` threads, each with a driver and the service that `make` builds on it.
+/// Starts `config.shards` threads, each with a driver and the service that `make` builds on it, out
+/// of its number and its ends of the lanes.
 ///
 /// # Errors
 /// See [`StartError`]; nothing is left running then.
+///
+/// # Panics
+/// A [`LaneConfig`](crate::LaneConfig) that could fill up without a wake is a bug of the caller.
 pub fn start<S, F>(config: Config, make: F) -> Result<Runtime<S::Control>, StartError>
 where
     S: Service,
-    F: Fn(ShardId) -> S + Send + Sync + 'static,
+    F: Fn(ShardId, Lanes<S::Batch>) -> S + Send + Sync + 'static,
 {
     if config.shards == 0 || config.shards > usize::from(u16::MAX) {
         return Err(StartError::ShardCount(config.shards));
@@ -70,7 +77,7 @@ fn try_uring<S, F>(
 ) -> Result<Result<Runtime<S::Control>, Refusal>, StartError>
 where
     S: Service,
-    F: Fn(ShardId) -> S + Send + Sync + 'static,
+    F: Fn(ShardId, Lanes<S::Batch>) -> S + Send + Sync + 'static,
 {
     if let Err(refusal) = probe::uring() {
         return Ok(Err(refusal));
@@ -91,7 +98,7 @@ fn launch<S, F>(
 ) -> Result<Runtime<S::Control>, Setback>
 where
     S: Service,
-    F: Fn(ShardId) -> S + Send + Sync + 'static,
+    F: Fn(ShardId, Lanes<S::Batch>) -> S + Send + Sync + 'static,
 {
     let mut launch = Launch::new::<S, F>(config, kind, make)?;
     match launch.shake_hands() {
@@ -129,9 +136,15 @@ impl<C: Send + 'static> Launch<C> {
     fn new<S, F>(config: &Config, kind: DriverKind, make: &Arc<F>) -> Result<Self, StartError>
     where
         S: Service<Control = C>,
-        F: Fn(ShardId) -> S + Send + Sync + 'static,
+        F: Fn(ShardId, Lanes<S::Batch>) -> S + Send + Sync + 'static,
     {
-        let plan = Plan::new(config.shards, config.pin, &placement::allowed_cpus());
+        let cpus = placement::allowed_cpus();
+        let plan = Plan::new(config.shards, config.pin, &cpus);
+        let wakes: Vec<_> = (0..config.shards)
+            .map(|_| Wake::new().map(Arc::new))
+            .collect::<Result<_, _>>()
+            .map_err(StartError::Resources)?;
+        let mesh = lanes::mesh(&wakes, &config.lanes);
         let (report_sender, reports) = unbounded();
         let (failure_sender, failures) = unbounded();
         let mut launch = Self {
@@ -145,19 +158,23 @@ impl<C: Send + 'static> Launch<C> {
             },
             permits: Vec::new(),
         };
-        for (number, cpu) in (0_u16..).zip(plan.cpus) {
+        for ((number, cpu), (wake, lanes)) in
+            (0_u16..).zip(plan.cpus).zip(wakes.into_iter().zip(mesh))
+        {
             let id = ShardId(number);
-            let wake = Arc::new(Wake::new().map_err(StartError::Resources)?);
             let (control_sender, control) = unbounded();
             let (permit_sender, permits) = unbounded();
             let birth = Birth {
                 id,
                 kind,
                 cpu,
+                // Without a CPU to spare, who waits awake keeps off the one that is to bring work.
+                may_spin: config.shards < cpus.len(),
                 inbox: Inbox {
                     control,
                     wake: Arc::clone(&wake),
                 },
+                lanes,
                 make: Arc::clone(make),
                 reports: report_sender.clone(),
                 permits,

@@ -6,7 +6,11 @@ use std::fmt;
 use std::io;
 use std::net::TcpStream;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// A turn that takes longer is counted and told to the service: who had something on that shard
+/// waited for it.
+pub const LONG_TURN: Duration = Duration::from_millis(50);
 
 /// Number of a shard, counted from zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -57,7 +61,8 @@ pub struct Ready {
 /// Notifications are one-shot: each `arm` buys one. Arming a direction that can be tried at once
 /// notifies at once, so nothing is lost between a `WouldBlock` and the `arm`.
 pub trait Io {
-    /// Time at the start of this turn. Costs a load; the clock is read once per turn.
+    /// Time at the start of this turn. Costs a load; the clock is read by the loop, at the start and at
+    /// the end of a turn.
     fn now(&self) -> Instant;
 
     /// Registers a non-blocking stream; nothing is armed yet.
@@ -87,9 +92,26 @@ pub trait Io {
     /// A socket ready in both directions may appear once or twice.
     fn take_ready(&mut self, out: &mut Vec<Ready>);
 
+    /// What the loop has counted since it began. A turn is counted when it is over.
+    fn stats(&self) -> LoopStats;
+}
+
+/// What a shard's loop counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LoopStats {
+    /// Turns of the service.
+    pub turns: u64,
+    /// Sleeps.
+    pub parks: u64,
+    /// Time slept.
+    pub parked: Duration,
+    /// The longest turn, with the control messages taken before it.
+    pub longest_turn: Duration,
+    /// Turns longer than [`LONG_TURN`].
+    pub long_turns: u64,
     /// How often the heartbeat found work that nobody had woken this shard for. Anything but zero
     /// is a bug in a wake protocol.
-    fn rescues(&self) -> u64;
+    pub rescues: u64,
 }
 
 /// What the shard does after a turn.
@@ -109,6 +131,9 @@ pub trait Service: 'static {
     /// Messages from other threads.
     type Control: Send + 'static;
 
+    /// What the lanes between shards carry; see [`Lanes`](crate::Lanes). `()` where there are none.
+    type Batch: Default + Send + 'static;
+
     /// Takes one control message. Messages of one sender arrive in order.
     fn control(&mut self, io: &mut impl Io, message: Self::Control);
 
@@ -116,11 +141,18 @@ pub trait Service: 'static {
     fn turn(&mut self, io: &mut impl Io) -> Next;
 
     /// Whether work from other threads is visible that did not come as a control message, such as
-    /// entries in rings this service shares with others.
+    /// entries in lanes: a service with lanes answers
+    /// [`Lanes::has_inbound`](crate::Lanes::has_inbound).
     ///
-    /// Asked after this shard has announced its sleep and fenced. Who puts in such work must make
-    /// it visible first and call [`Handle::wake`](crate::Handle::wake) then.
+    /// Asked after this shard has announced its sleep and fenced, and over and over before that while
+    /// it waits awake. Who puts in such work by other means than lanes must make it visible first
+    /// and call `Handle::wake` then.
     fn has_inbound(&self) -> bool {
         false
+    }
+
+    /// A turn took longer than [`LONG_TURN`]: the place to log it.
+    fn long_turn(&mut self, took: Duration) {
+        let _ = took;
     }
 }

@@ -23,7 +23,7 @@ use crate::driver::epoll::EpollDriver;
 use crate::driver::uring::Executor;
 use crate::placement;
 use crate::run_loop::{Inbox, run_loop};
-use crate::{DriverKind, Service, ShardFailure, ShardId};
+use crate::{DriverKind, Lanes, Service, ShardFailure, ShardId};
 
 /// What a shard tells the thread that starts it.
 #[derive(Debug)]
@@ -44,7 +44,9 @@ pub(crate) struct Birth<S: Service, F> {
     pub(crate) id: ShardId,
     pub(crate) kind: DriverKind,
     pub(crate) cpu: Option<usize>,
+    pub(crate) may_spin: bool,
     pub(crate) inbox: Inbox<S::Control>,
+    pub(crate) lanes: Lanes<S::Batch>,
     pub(crate) make: Arc<F>,
     pub(crate) reports: Sender<(ShardId, Report)>,
     /// One permission for each of the two steps after the first; closed means abort.
@@ -55,7 +57,7 @@ pub(crate) struct Birth<S: Service, F> {
 impl<S, F> Birth<S, F>
 where
     S: Service,
-    F: Fn(ShardId) -> S,
+    F: Fn(ShardId, Lanes<S::Batch>) -> S,
 {
     /// The thread's body.
     pub(crate) fn live(self) {
@@ -111,11 +113,11 @@ where
     /// Builds the service and runs its loop. A panic in either comes back as its message.
     async fn run_service<D: Driver>(self, driver: D) -> Result<(), String> {
         let life = async move {
-            let service = (self.make)(self.id);
+            let service = (self.make)(self.id, self.lanes);
             let is_wanted =
                 self.reports.send((self.id, Report::Ready)).is_ok() && self.permits.recv().is_ok();
             if is_wanted {
-                run_loop(service, driver, self.inbox).await
+                run_loop(service, driver, self.inbox, self.may_spin).await
             } else {
                 Ok(())
             }

@@ -38,7 +38,7 @@ support::on_both_drivers!(
 );
 
 fn echoes_over_200_connections(driver: DriverChoice) {
-    let runtime = start(config(2, driver), |_| Echo::default()).unwrap();
+    let runtime = start(config(2, driver), |_, _| Echo::default()).unwrap();
     let mut peers = Vec::new();
     for (ours, peer) in pairs(200) {
         let shard = &runtime.handles()[peers.len() % 2];
@@ -73,7 +73,7 @@ fn echoes_over_200_connections(driver: DriverChoice) {
 /// One request in flight on each of a few connections: a lost notification is a hang.
 fn requests_are_all_answered(driver: DriverChoice) {
     let rounds = std::env::var("SHARDS_SOAK_ROUNDS").map_or(2_000, |text| text.parse().unwrap());
-    let runtime = start(config(2, driver), |_| Echo::default()).unwrap();
+    let runtime = start(config(2, driver), |_, _| Echo::default()).unwrap();
     thread::scope(|scope| {
         for (number, (ours, mut peer)) in pairs(6).into_iter().enumerate() {
             let shard = &runtime.handles()[number % 2];
@@ -164,6 +164,7 @@ struct Sleeper {
 
 impl Service for Sleeper {
     type Control = ();
+    type Batch = ();
 
     fn control(&mut self, _: &mut impl Io, (): ()) {}
 
@@ -187,7 +188,7 @@ impl Service for Sleeper {
 fn lone_parks(driver: DriverChoice) -> Vec<Duration> {
     let (done, result) = mpsc::channel();
     let done = std::sync::Mutex::new(done);
-    let runtime = start(config(1, driver), move |_| Sleeper {
+    let runtime = start(config(1, driver), move |_, _| Sleeper {
         pauses: [1, 2, 3, 5, 8, 13, 20, 30, 50, 1100]
             .map(Duration::from_millis)
             .to_vec(),
@@ -208,7 +209,7 @@ fn ten_thousand_round_trips_need_no_rescue(driver: DriverChoice) {
     for _ in 0..10_000 {
         shard.run(|_, _| ());
     }
-    assert_eq!(shard.run(|_, io| io.rescues()), 0);
+    assert_eq!(shard.run(|_, io| io.stats().rescues), 0);
     stop(runtime);
 }
 
@@ -225,7 +226,7 @@ fn many_senders_need_no_rescue(driver: DriverChoice) {
         }
     });
     for shard in runtime.handles() {
-        assert_eq!(shard.run(|_, io| io.rescues()), 0);
+        assert_eq!(shard.run(|_, io| io.stats().rescues), 0);
     }
     stop(runtime);
 }
@@ -247,7 +248,7 @@ fn a_message_that_comes_during_the_turn_is_seen(driver: DriverChoice) {
         });
         answer.recv_timeout(PATIENCE).unwrap();
     }
-    assert_eq!(shard.run(|_, io| io.rescues()), 0);
+    assert_eq!(shard.run(|_, io| io.stats().rescues), 0);
     stop(runtime);
 }
 
@@ -259,12 +260,13 @@ struct Forgetful {
 
 impl Service for Forgetful {
     type Control = ();
+    type Batch = ();
 
     fn control(&mut self, _: &mut impl Io, (): ()) {}
 
     fn turn(&mut self, io: &mut impl Io) -> Next {
-        if self.inbound.load(Ordering::SeqCst) && io.rescues() > 0 {
-            self.rescues.store(io.rescues(), Ordering::SeqCst);
+        if self.inbound.load(Ordering::SeqCst) && io.stats().rescues > 0 {
+            self.rescues.store(io.stats().rescues, Ordering::SeqCst);
             return Next::Stop;
         }
         Next::Park(None)
@@ -279,7 +281,7 @@ fn a_forgotten_wake_is_rescued_and_counted(driver: DriverChoice) {
     let inbound = Arc::new(AtomicBool::new(false));
     let rescues = Arc::new(AtomicU64::new(0));
     let (for_inbound, for_rescues) = (Arc::clone(&inbound), Arc::clone(&rescues));
-    let runtime = start(config(1, driver), move |_| Forgetful {
+    let runtime = start(config(1, driver), move |_, _| Forgetful {
         inbound: Arc::clone(&for_inbound),
         rescues: Arc::clone(&for_rescues),
     })
@@ -538,7 +540,7 @@ fn a_panic_is_reported(driver: DriverChoice) {
 fn a_panic_while_building_fails_the_start(driver: DriverChoice) {
     let built = Arc::new(AtomicU64::new(0));
     let counter = Arc::clone(&built);
-    let result = start(config(3, driver), move |shard: ShardId| {
+    let result = start(config(3, driver), move |shard: ShardId, _| {
         counter.fetch_add(1, Ordering::SeqCst);
         assert_ne!(shard.index(), 1, "no luck");
         support::Script::default()
@@ -553,7 +555,7 @@ fn a_panic_while_building_fails_the_start(driver: DriverChoice) {
 fn more_shards_than_cpus_start_with_one_warning(driver: DriverChoice) {
     let mut config = config(24, driver);
     config.pin = true;
-    let runtime = start(config, |_: ShardId| support::Script::default()).unwrap();
+    let runtime = start(config, |_: ShardId, _| support::Script::default()).unwrap();
     let [warning] = runtime.warnings() else {
         panic!("warnings: {:?}", runtime.warnings());
     };

@@ -15,6 +15,7 @@ use support::{Echo, EchoControl, RunStep, Script, config, script, stop};
 
 support::on_both_drivers!(
     idle_shards_use_no_cpu,
+    an_idle_shard_that_was_busy_uses_no_cpu,
     readable_sockets_nobody_waits_for_use_no_cpu,
     an_urgent_byte_uses_no_cpu,
     starting_and_stopping_leaves_nothing,
@@ -51,8 +52,27 @@ fn idle_shards_use_no_cpu(driver: DriverChoice) {
     eprintln!("{driver:?}: 4 idle shards use {percent:.3} % of a CPU");
     assert!(percent < 0.5);
     for shard in runtime.handles() {
-        assert_eq!(shard.run(|_, io| io.rescues()), 0);
+        assert_eq!(shard.run(|_, io| io.stats().rescues), 0);
     }
+    stop(runtime);
+}
+
+/// After many short sleeps in a row a shard waits awake. It must not go on with it.
+fn an_idle_shard_that_was_busy_uses_no_cpu(driver: DriverChoice) {
+    let _alone = alone();
+    let runtime = script(1, driver);
+    let shard = &runtime.handles()[0];
+    for _ in 0..2_000 {
+        shard.run(|_, _| ());
+    }
+    let before = shard.run(|_, io| io.stats());
+    let percent = idle_percent(2);
+    eprintln!("{driver:?}: a shard that was busy uses {percent:.3} % of a CPU when idle");
+    assert!(percent < 0.5);
+    let after = shard.run(|_, io| io.stats());
+    assert!(after.parked - before.parked > Duration::from_millis(1_500));
+    assert!(after.parks - before.parks < 20);
+    assert_eq!(after.rescues, 0);
     stop(runtime);
 }
 
@@ -93,7 +113,7 @@ fn readable_sockets_nobody_waits_for_use_no_cpu(driver: DriverChoice) {
 /// Urgent bytes wake a reader on io_uring; reading skips them, and then all is quiet.
 fn an_urgent_byte_uses_no_cpu(driver: DriverChoice) {
     let _alone = alone();
-    let runtime = start(config(1, driver), |_| Echo::default()).unwrap();
+    let runtime = start(config(1, driver), |_, _| Echo::default()).unwrap();
     let (ours, mut peer) = support::pair();
     let shard = &runtime.handles()[0];
     shard.send(EchoControl::Serve(ours)).unwrap();
@@ -189,7 +209,7 @@ fn figures_of_turns_and_wakes(driver: DriverChoice) {
     // whether a round trip crosses CPUs, which is a factor of eight.
     let mut config = config(1, driver);
     config.pin = true;
-    let runtime = start(config, |_: ShardId| Script::default()).unwrap();
+    let runtime = start(config, |_: ShardId, _| Script::default()).unwrap();
     let before = pin_to_last_cpu();
     let shard = &runtime.handles()[0];
     let mut peers = Vec::new();
@@ -214,6 +234,7 @@ fn figures_of_turns_and_wakes(driver: DriverChoice) {
     let per_turn = elapsed / u32::try_from(after.1 - begin.1).unwrap();
     eprintln!("{driver:?}: {per_turn:?} per turn with nothing ready");
 
+    let parks = shard.run(|_, io| io.stats().parks);
     let mut trips: Vec<Duration> = (0..10_000)
         .map(|_| {
             let begin = Instant::now();
@@ -221,9 +242,11 @@ fn figures_of_turns_and_wakes(driver: DriverChoice) {
             begin.elapsed()
         })
         .collect();
+    let parks = shard.run(|_, io| io.stats().parks) - parks;
     trips.sort();
+    eprintln!("{driver:?}: {parks} sleeps in 10000 round trips");
     eprintln!(
-        "{driver:?}: round trip to a sleeping shard and back: median {:?}, p99 {:?}, max {:?}",
+        "{driver:?}: round trip to a shard that waits and back: median {:?}, p99 {:?}, max {:?}",
         trips[trips.len() / 2],
         trips[trips.len() * 99 / 100],
         trips[trips.len() - 1]

@@ -49,7 +49,7 @@ fn refuse(call: libc::c_long, errno: i32) {
 }
 
 fn launch(config: Config) -> Result<Runtime<Step>, StartError> {
-    start(config, |_: ShardId| Script::default())
+    start(config, |_: ShardId, _| Script::default())
 }
 
 /// Starts with `auto` and `uring` where `call` is refused.

@@ -125,7 +125,7 @@ impl EpollDriver {
     pub(crate) fn new(wake: Arc<Wake>) -> io::Result<Self> {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         let data = EventData::new_u64(SIGNAL_KEY);
-        epoll::add(&epoll, wake.fd(), data, EventFlags::IN)?;
+        epoll::add(&epoll, wake.signal().fd(), data, EventFlags::IN)?;
         Ok(Self {
             slots: Slab::new(),
             ready: Vec::new(),
@@ -182,7 +182,7 @@ impl EpollDriver {
             // The event is a packed struct: copy, do not refer.
             let (key, flags) = (event.data.u64(), event.flags);
             if key == SIGNAL_KEY {
-                self.wake.drain();
+                self.wake.signal().drain();
                 is_signalled = true;
                 continue;
             }
@@ -284,6 +284,10 @@ impl Driver for EpollDriver {
                 out.push(ready);
             }
         }
+    }
+
+    fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
     }
 
     async fn turn(&mut self) -> io::Result<()> {

@@ -34,6 +34,9 @@ pub(crate) trait Driver {
     fn arm_write(&mut self, token: Token);
     fn take_ready(&mut self, out: &mut Vec<Ready>);
 
+    /// Whether there is anything to take. Costs no system call.
+    fn has_ready(&self) -> bool;
+
     /// Hands what was armed to the kernel and takes what is ready, without waiting.
     async fn turn(&mut self) -> io::Result<()>;
 

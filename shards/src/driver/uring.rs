@@ -154,7 +154,7 @@ impl AsRawFd for WakeFd {
 
 impl AsFd for WakeFd {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.fd()
+        self.0.signal().fd()
     }
 }
 
@@ -240,7 +240,7 @@ impl UringDriver {
 
     fn poll_park(&mut self, context: &mut Context<'_>, until: Instant) -> Poll<Woken> {
         if self.signal.take() {
-            self.signal.pollable.get_ref().0.drain();
+            self.signal.pollable.get_ref().0.signal().drain();
             return Poll::Ready(Woken::Signal);
         }
         if waker::has_ready() {
@@ -310,6 +310,10 @@ impl Driver for UringDriver {
         }
     }
 
+    fn has_ready(&self) -> bool {
+        waker::has_ready()
+    }
+
     async fn turn(&mut self) -> io::Result<()> {
         // Armed after everything else, so completed after everything that is ready now.
         poll_fn(|context| {
@@ -324,7 +328,7 @@ impl Driver for UringDriver {
         // Left up it would end the next park for nothing. The service takes control messages
         // after this anyway.
         if self.signal.take() {
-            self.signal.pollable.get_ref().0.drain();
+            self.signal.pollable.get_ref().0.signal().drain();
         }
         Ok(())
     }

@@ -86,6 +86,7 @@ pub(crate) struct Script(State);
 
 impl Service for Script {
     type Control = Step;
+    type Batch = ();
 
     fn control(&mut self, io: &mut impl Io, step: Step) {
         step(&mut self.0, io);
@@ -149,12 +150,13 @@ pub(crate) fn config(shards: usize, driver: DriverChoice) -> Config {
         driver,
         pin: false,
         thread_name: "test".to_owned(),
+        lanes: Vec::new(),
     }
 }
 
 /// Starts shards that run closures.
 pub(crate) fn script(shards: usize, driver: DriverChoice) -> Runtime<Step> {
-    start(config(shards, driver), |_: ShardId| Script::default()).unwrap()
+    start(config(shards, driver), |_: ShardId, _| Script::default()).unwrap()
 }
 
 /// Stops shards of closures and waits for them.
@@ -169,7 +171,7 @@ pub(crate) fn stop(runtime: Runtime<Step>) {
 
 /// Whether this machine lets us test the uring driver; says so if not.
 pub(crate) fn has_uring() -> bool {
-    match start(config(1, DriverChoice::Uring), |_: ShardId| {
+    match start(config(1, DriverChoice::Uring), |_: ShardId, _| {
         Script::default()
     }) {
         Ok(runtime) => {
@@ -294,6 +296,7 @@ impl Echo {
 
 impl Service for Echo {
     type Control = EchoControl;
+    type Batch = ();
 
     fn control(&mut self, io: &mut impl Io, message: EchoControl) {
         let EchoControl::Serve(stream) = message else {
