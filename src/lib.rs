@@ -11,7 +11,7 @@
 //!
 //! The path of a PUB, in nine steps: receive (`server::shard_io`), parse (`core::proto`),
 //! admit (`core::engine::operations`), match (`core::interest`), split and enqueue
-//! (`core::engine::deliver`), send and take (between shards), flush (`core::engine::flush`).
+//! (`core::engine::deliver`), send and take (`server::shard_lanes`), flush (`core::engine::flush`).
 
 #![forbid(unsafe_code)]
 

@@ -5,6 +5,7 @@
 use std::fmt;
 
 use gnatsd_core::conf::{ConfError, DurationError, Position, Problem};
+use gnatsd_core::engine::SHARDS_MAX;
 
 /// A mistake in a configuration file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,7 +65,7 @@ pub enum Reason {
     ServerName,
     /// A driver that does not exist.
     Driver(String),
-    /// A number of shards that does not work yet.
+    /// A number of shards that no server has.
     Cores(i64),
 }
 
@@ -119,7 +120,7 @@ impl fmt::Display for Reason {
             }
             Reason::ServerName => f.write_str("server name cannot contain spaces"),
             Reason::Driver(text) => write!(f, "driver {text:?} is none of auto, uring, epoll"),
-            Reason::Cores(number) => write!(f, "--cores {number}: only 1 so far"),
+            Reason::Cores(number) => write!(f, "cores {number} is not in 1..{SHARDS_MAX}"),
         }
     }
 }
@@ -179,7 +180,7 @@ mod tests {
                 Reason::Driver(text()),
                 r#"driver "x" is none of auto, uring, epoll"#,
             ),
-            (Reason::Cores(2), "--cores 2: only 1 so far"),
+            (Reason::Cores(65), "cores 65 is not in 1..64"),
         ];
         for (reason, expected) in table {
             assert_eq!(reason.to_string(), expected);

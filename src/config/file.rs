@@ -266,8 +266,8 @@ mod tests {
             (o.pid_file, o.log_file) = (Some("a".into()), Some("b".into()));
             o.server_name = Some("c".to_owned());
         });
-        check("cores: 1; driver: epoll", |o| {
-            (o.cores, o.driver) = (Some(1), DriverChoice::Epoll)
+        check("cores: 3; driver: epoll", |o| {
+            (o.cores, o.driver) = (Some(3), DriverChoice::Epoll)
         });
     }
 
@@ -285,7 +285,7 @@ mod tests {
     #[test]
     fn all_problems_at_once() {
         let text = "port: x\n debug: 1\nmax_payload: \"many\"\nauthorization { user: a }\nlisten: a:b\n\
-                    TLS { }\nwrite_deadline: soon\nping_interval: -1\nwrite_deadline: \"-2s\"\nhost: [1]\ncores: 2\nnet: 2016-05-04T18:53:41Z";
+                    TLS { }\nwrite_deadline: soon\nping_interval: -1\nwrite_deadline: \"-2s\"\nhost: [1]\ncores: 65\nnet: 2016-05-04T18:53:41Z";
         assert_eq!(
             errors(text),
             [
@@ -298,7 +298,7 @@ mod tests {
                 "t.conf:8:16: -1 is negative",
                 "t.conf:9:17: error parsing write_deadline: duration \"-2s\" is negative",
                 "t.conf:10:7: interface conversion: interface {} is []interface {}, not string",
-                "t.conf:11:8: --cores 2: only 1 so far",
+                "t.conf:11:8: cores 65 is not in 1..64",
                 "t.conf:12:6: interface conversion: interface {} is time.Time, not string",
             ]
         );

@@ -170,7 +170,7 @@ pub(super) const FLAGS: &[Flag] = &[
         help: help(
             SERVER,
             "    --cores <number>",
-            "Number of shards (only 1 so far)",
+            "Number of shards, 1 to 64 (default: all CPUs)",
         ),
     },
     Flag {

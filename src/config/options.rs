@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use gnatsd_core::conf::parse_go_duration;
-use gnatsd_core::engine::Limits;
+use gnatsd_core::engine::{Limits, SHARDS_MAX};
 use gnatsd_shards::DriverChoice;
 
 use super::error::Reason;
@@ -51,7 +51,7 @@ pub struct Options {
     pub logtime_utc: bool,
     /// Name of the server in INFO and monitoring; `None` for its id.
     pub server_name: Option<String>,
-    /// Number of shards; `None` lets the server choose.
+    /// Number of shards, 1 to [`SHARDS_MAX`]; `None` for one on each CPU the process may use.
     pub cores: Option<usize>,
     /// How shards wait for their sockets.
     pub driver: DriverChoice,
@@ -190,12 +190,11 @@ pub(super) fn server_name(text: &str) -> Result<Option<String>, Reason> {
     Ok((!text.is_empty()).then(|| text.to_owned()))
 }
 
-/// A number of shards.
+/// A number of shards. More than there are CPUs is the operator's affair.
 pub(super) fn cores(number: i64) -> Result<Option<usize>, Reason> {
-    if number == 1 {
-        Ok(Some(1))
-    } else {
-        Err(Reason::Cores(number))
+    match usize::try_from(number) {
+        Ok(count) if (1..=usize::from(SHARDS_MAX)).contains(&count) => Ok(Some(count)),
+        _ => Err(Reason::Cores(number)),
     }
 }
 
@@ -326,8 +325,10 @@ mod tests {
         assert_eq!(server_name("a-1"), Ok(Some("a-1".to_owned())));
         assert_eq!(server_name("a b"), Err(Reason::ServerName));
         assert_eq!(server_name(""), Ok(None));
-        assert_eq!(cores(1), Ok(Some(1)));
-        assert_eq!(cores(2), Err(Reason::Cores(2)));
+        assert_eq!((cores(1), cores(64)), (Ok(Some(1)), Ok(Some(64))));
+        for number in [0, -1, 65, i64::MIN, i64::MAX] {
+            assert_eq!(cores(number), Err(Reason::Cores(number)));
+        }
         assert_eq!(driver("epoll"), Ok(DriverChoice::Epoll));
         assert_eq!(driver("Epoll"), Err(Reason::Driver("Epoll".to_owned())));
     }

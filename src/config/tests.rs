@@ -91,8 +91,8 @@ fn a_command_line_that_cannot_be_shows_the_usage() {
         (&["-D", "false"], "unrecognized command: \"false\""),
         (&["start"], "unrecognized command: \"start\""),
         (
-            &["--cores", "2"],
-            "invalid value \"2\" for flag -cores: --cores 2: only 1 so far",
+            &["--cores", "0"],
+            "invalid value \"0\" for flag -cores: cores 0 is not in 1..64",
         ),
         (
             &["--driver", "x"],
@@ -164,7 +164,7 @@ fn flags_set_options() {
         "--driver",
         "uring",
         "--cores",
-        "1",
+        "64",
         "--client_advertise",
         "x:1",
         "--logtime_utc",
@@ -180,7 +180,7 @@ fn flags_set_options() {
         logtime_utc: true,
         server_name: Some("me".to_owned()),
         driver: DriverChoice::Uring,
-        cores: Some(1),
+        cores: Some(64),
         client_advertise: Some(Advertise {
             host: "x".to_owned(),
             port: Some(1),

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::collections::HashSet;
 
-use gnatsd_core::engine::snapshot::{ConnQuery, ConnSnapshot, ShardStats};
+use gnatsd_core::engine::snapshot::{ConnQuery, ConnSnapshot};
 use gnatsd_core::time::Time;
 use serde::Serialize;
 
@@ -11,6 +11,7 @@ use super::Facts;
 use super::ask::{Ask, NoAnswer};
 use super::format;
 use super::query::{Query, Refusal, Window};
+use crate::server::control::ShardReport;
 
 /// Entries kept at least while looking for those at the front.
 const KEPT_MIN: usize = 2048;
@@ -287,21 +288,21 @@ impl<'a> Connz<'a> {
     }
 }
 
-fn population(stats: &[ShardStats], state: State) -> u64 {
-    let of = |shard: &ShardStats| {
+fn population(reports: &[ShardReport], state: State) -> u64 {
+    let of = |report: &ShardReport| {
         let open = if state.includes(false) {
-            shard.connections
+            report.engine.connections
         } else {
             0
         };
         let closed = if state.includes(true) {
-            shard.closed
+            report.engine.closed
         } else {
             0
         };
         open.saturating_add(closed)
     };
-    stats.iter().map(of).fold(0, u64::saturating_add)
+    reports.iter().map(of).fold(0, u64::saturating_add)
 }
 
 impl ConnInfo {

@@ -26,6 +26,7 @@ mod guard;
 mod head;
 mod json;
 mod pages;
+mod per_shard;
 mod process;
 mod query;
 mod subsz;

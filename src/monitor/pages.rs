@@ -116,14 +116,14 @@ impl Pages {
 
     fn varz(&self) -> Result<Vec<u8>, Failure> {
         bump(&self.counts.varz);
-        let stats = self.ask.stats()?;
+        let reports = self.ask.stats()?;
         let used = Use {
             resident_bytes: process::resident_bytes(),
             cpu: self.cpu.percent(),
         };
         Ok(json::pretty(&Varz::new(
             &self.facts,
-            &stats,
+            &reports,
             used,
             self.counts.read(),
         ))?)

@@ -2,12 +2,13 @@
 
 use std::ops::ControlFlow;
 
-use gnatsd_core::engine::snapshot::{InterestStats, ShardStats, SubSnapshot};
+use gnatsd_core::engine::snapshot::{InterestStats, SubSnapshot};
 use gnatsd_core::subject;
 use serde::Serialize;
 
 use super::ask::{Ask, NoAnswer};
 use super::query::{Query, Refusal, Window};
+use crate::server::control::ShardReport;
 
 /// What the request asks for.
 #[derive(Clone, Debug)]
@@ -95,11 +96,11 @@ impl Subsz {
         Ok(page)
     }
 
-    fn figures(stats: &[ShardStats]) -> Self {
+    fn figures(reports: &[ShardReport]) -> Self {
         let sum = |figure: fn(&InterestStats) -> u64| {
-            stats
+            reports
                 .iter()
-                .map(|s| figure(&s.interest))
+                .map(|r| figure(&r.engine.interest))
                 .fold(0, u64::saturating_add)
         };
         let (cached, matches) = (sum(|i| i.cache_entries), sum(|i| i.matches));
@@ -110,9 +111,9 @@ impl Subsz {
             num_removes: sum(|i| i.removes),
             num_matches: matches,
             cache_hit_rate: ratio(sum(|i| i.cache_hits), matches),
-            max_fanout: stats
+            max_fanout: reports
                 .iter()
-                .map(|s| s.interest.fanout_max)
+                .map(|r| r.engine.interest.fanout_max)
                 .max()
                 .unwrap_or(0),
             avg_fanout: ratio(sum(|i| i.fanout_sum), cached),
@@ -180,21 +181,25 @@ fn is_zero(number: &u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use gnatsd_core::engine::snapshot::ShardStats;
 
     #[test]
     fn figures_are_summed_and_averaged_over_the_shards() {
-        let shard = |cache_entries, matches, cache_hits, fanout_max, fanout_sum| ShardStats {
-            interest: InterestStats {
-                subscriptions: 2,
-                cache_entries,
-                inserts: 3,
-                removes: 1,
-                matches,
-                cache_hits,
-                fanout_max,
-                fanout_sum,
+        let shard = |cache_entries, matches, cache_hits, fanout_max, fanout_sum| ShardReport {
+            engine: ShardStats {
+                interest: InterestStats {
+                    subscriptions: 2,
+                    cache_entries,
+                    inserts: 3,
+                    removes: 1,
+                    matches,
+                    cache_hits,
+                    fanout_max,
+                    fanout_sum,
+                },
+                ..ShardStats::default()
             },
-            ..ShardStats::default()
+            ..ShardReport::default()
         };
         let page = Subsz::figures(&[shard(1, 4, 1, 5, 5), shard(3, 4, 3, 2, 5)]);
         assert_eq!(

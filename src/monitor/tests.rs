@@ -1,5 +1,7 @@
 //! The monitoring port as its clients see it, with shards that are made up.
 
+mod several_shards;
+
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::ops::ControlFlow;
@@ -19,6 +21,7 @@ use super::ask::{Ask, NoAnswer};
 use super::guard::CONNECTIONS_MAX;
 use super::{Facts, Monitor};
 use crate::server::clock::Clock;
+use crate::server::control::ShardReport;
 
 /// An open connection with nothing about it.
 pub(super) fn conn(cid: u64) -> ConnSnapshot {
@@ -45,6 +48,13 @@ pub(super) fn conn(cid: u64) -> ConnSnapshot {
     }
 }
 
+fn reported(engine: ShardStats) -> ShardReport {
+    ShardReport {
+        engine,
+        ..ShardReport::default()
+    }
+}
+
 fn closed(cid: u64, reason: CloseReason) -> ConnSnapshot {
     ConnSnapshot {
         stop: Some((Time(5_000_000_000), reason)),
@@ -56,7 +66,7 @@ fn closed(cid: u64, reason: CloseReason) -> ConnSnapshot {
 struct Fake {
     conns: Vec<ConnSnapshot>,
     subs: Vec<SubSnapshot>,
-    stats: Vec<ShardStats>,
+    stats: Vec<ShardReport>,
     /// Open connections were asked for in a way that PINGs them.
     measured: AtomicUsize,
     /// What goes wrong.
@@ -72,7 +82,7 @@ enum Fault {
 }
 
 impl Ask for Arc<Fake> {
-    fn stats(&self) -> Result<Vec<ShardStats>, NoAnswer> {
+    fn stats(&self) -> Result<Vec<ShardReport>, NoAnswer> {
         let fault = || *self.fault.lock().unwrap();
         while matches!(fault(), Some(Fault::Waits)) {
             std::thread::yield_now();
@@ -203,21 +213,24 @@ fn keys(body: &str) -> Vec<&str> {
 
 #[test]
 fn varz() {
-    let shard = |n: u64| ShardStats {
-        connections: n,
-        connections_total: 2 * n,
-        in_msgs: 10 * n,
-        in_bytes: 100 * n,
-        out_msgs: 20 * n,
-        out_bytes: 200 * n,
-        slow_consumers: n,
-        stale_connections: 2 * n,
-        stalled_clients: 3 * n,
-        closed: n,
-        interest: InterestStats {
-            subscriptions: 4 * n,
-            ..InterestStats::default()
-        },
+    let shard = |n: u64| {
+        reported(ShardStats {
+            connections: n,
+            connections_total: 2 * n,
+            in_msgs: 10 * n,
+            in_bytes: 100 * n,
+            out_msgs: 20 * n,
+            out_bytes: 200 * n,
+            slow_consumers: n,
+            stale_connections: 2 * n,
+            stalled_clients: 3 * n,
+            closed: n,
+            interest: InterestStats {
+                subscriptions: 4 * n,
+                ..InterestStats::default()
+            },
+            ..ShardStats::default()
+        })
     };
     let (addr, _) = serve(Fake {
         stats: vec![shard(1), shard(2)],
@@ -229,7 +242,7 @@ fn varz() {
         uptime mem cores cpu connections total_connections routes remotes in_msgs out_msgs in_bytes \
         out_bytes slow_consumers max_pending write_deadline subscriptions http_req_stats config_load_time \
         server_name in_client_msgs in_client_bytes out_client_msgs out_client_bytes stale_connections \
-        stalled_clients slow_consumer_stats stale_connection_stats";
+        stalled_clients slow_consumer_stats stale_connection_stats shards";
     assert_eq!(keys(&body), want.split_whitespace().collect::<Vec<_>>());
     for line in [
         "  \"auth_timeout\": 1,",
@@ -293,11 +306,11 @@ fn connz_windows_and_totals() {
         closed(7, CloseReason::ClientClosed),
         closed(8, CloseReason::WriteError),
     ]);
-    let stats = vec![ShardStats {
+    let stats = vec![reported(ShardStats {
         connections: 6,
         closed: 2,
         ..ShardStats::default()
-    }];
+    })];
     let (addr, fake) = serve(Fake {
         conns,
         stats,

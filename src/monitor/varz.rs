@@ -9,13 +9,15 @@ use serde::Serialize;
 use super::Facts;
 use super::format;
 use super::pages::RequestCounts;
+use super::per_shard::ShardInfo;
+use crate::server::control::ShardReport;
 
 /// Default time for a client to log in, in seconds. Source: gnatsd 1.2.0.
 const AUTH_TIMEOUT_S: f64 = 1.0;
 /// Default time for a TLS handshake, in seconds. Source: nats-server 2.x.
 const TLS_TIMEOUT_S: f64 = 2.0;
 
-/// The page.
+/// The page. What only this server has comes last.
 #[derive(Debug, Serialize)]
 pub(super) struct Varz<'a> {
     server_id: &'a str,
@@ -67,6 +69,7 @@ pub(super) struct Varz<'a> {
     stalled_clients: u64,
     slow_consumer_stats: ByKind,
     stale_connection_stats: ByKind,
+    shards: Vec<ShardInfo>,
 }
 
 /// What is said of the cluster; nothing without one.
@@ -106,14 +109,16 @@ impl<'a> Varz<'a> {
     /// Puts the page together; the counters are summed over the shards.
     pub(super) fn new(
         facts: &'a Facts,
-        stats: &[ShardStats],
+        reports: &[ShardReport],
         used: Use,
         requests: RequestCounts,
     ) -> Self {
         let now = facts.clock.now();
         let start = format::time(&facts.clock.wall_at(Time::ZERO));
-        let sum =
-            |figure: fn(&ShardStats) -> u64| stats.iter().map(figure).fold(0, u64::saturating_add);
+        let sum = |figure: fn(&ShardStats) -> u64| {
+            let figures = reports.iter().map(|report| figure(&report.engine));
+            figures.fold(0, u64::saturating_add)
+        };
         let in_msgs = sum(|s| s.in_msgs);
         let in_bytes = sum(|s| s.in_bytes);
         let out_msgs = sum(|s| s.out_msgs);
@@ -169,6 +174,7 @@ impl<'a> Varz<'a> {
             stalled_clients: sum(|s| s.stalled_clients),
             slow_consumer_stats: ByKind::clients(slow_consumers),
             stale_connection_stats: ByKind::clients(stale_connections),
+            shards: reports.iter().map(ShardInfo::new).collect(),
         }
     }
 }

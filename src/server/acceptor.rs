@@ -162,3 +162,27 @@ fn prepare(stream: &TcpStream) -> io::Result<()> {
         .with_interval(KEEPALIVE);
     SockRef::from(stream).set_tcp_keepalive(&keepalive)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_emptiest_shard_is_next_and_ends_count() {
+        let counts = OpenCounts::new(3);
+        let accept = || {
+            let shard = counts.emptiest();
+            counts.shards[shard].fetch_add(1, Ordering::Relaxed);
+            shard
+        };
+        let burst: Vec<usize> = (0..7).map(|_| accept()).collect();
+        assert_eq!(burst, [0, 1, 2, 0, 1, 2, 0]);
+        // Loads are 3, 2, 2; then 3, 2, 0.
+        counts.ended(2);
+        counts.ended(2);
+        let refilled: Vec<usize> = (0..4).map(|_| accept()).collect();
+        assert_eq!((refilled, counts.total()), (vec![2, 2, 1, 2], 9));
+        counts.ended(3);
+        assert_eq!(counts.total(), 9, "there is no such shard");
+    }
+}

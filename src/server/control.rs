@@ -4,6 +4,7 @@ use std::net::{SocketAddr, TcpStream};
 
 use crossbeam_channel::Sender;
 use gnatsd_core::engine::snapshot::{ConnQuery, ConnSnapshot, Page, ShardStats, SubSnapshot};
+use gnatsd_shards::LoopStats;
 
 /// A message to a shard. Answers go back through the sender that came with the question; an
 /// asker that has gone is no error.
@@ -12,13 +13,26 @@ pub enum Control {
     /// A connection for this shard.
     Open(Accepted),
     /// The counters.
-    Stats(Sender<ShardStats>),
+    Stats(Sender<ShardReport>),
     /// A page of connections.
     Connections(ConnQuery, Sender<Page<ConnSnapshot>>),
     /// A page of subscriptions: cursor, entries at most.
     Subscriptions(u32, u32, Sender<Page<SubSnapshot>>),
     /// Leave the loop.
     Stop,
+}
+
+/// What a shard tells about itself: its engine, its loop and its lanes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ShardReport {
+    /// Its number.
+    pub shard: u16,
+    /// What the engine counts.
+    pub engine: ShardStats,
+    /// What the loop counts.
+    pub run: LoopStats,
+    /// Entries in the lanes to other shards that these have not taken yet.
+    pub lane_depth: u64,
 }
 
 /// A connection as the acceptor hands it over.

@@ -4,6 +4,7 @@
 //! at run time, so the writing is ours. A shard never waits for a disk: a full queue drops
 //! the line, and the sink says how many were lost.
 
+use std::cell::Cell;
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -63,16 +64,33 @@ static PROGRESS: Progress = Progress {
     lost: AtomicU64::new(0),
 };
 
-/// With debug or protocol lines on, waits a moment for the lines logged so far: who watches the
-/// log beside a client sees a line before the answer it explains. Never longer than a
-/// millisecond, so a slow disk costs a shard no more than that; not at all otherwise.
+thread_local! {
+    /// Lines of all threads that were queued when this thread queued its last one. Once so many are
+    /// done, that one is: no more can be in front of it.
+    static QUEUED_HERE: Cell<u64> = const { Cell::new(0) };
+}
+
+/// With debug or protocol lines on, waits a moment for the lines that this thread has logged so far:
+/// who watches the log beside a client sees a line before the answer it explains. Never longer than
+/// a millisecond, so a slow disk costs a shard no more than that, and never for what other shards
+/// log meanwhile; not at all otherwise.
 pub fn settle() {
-    if log::max_level() < LevelFilter::Debug {
-        return;
+    if log::max_level() >= LevelFilter::Debug {
+        wait_for_own_lines();
     }
-    let queued = PROGRESS.queued.load(Ordering::Relaxed);
+}
+
+/// Whether they are written.
+fn wait_for_own_lines() -> bool {
+    let queued = QUEUED_HERE.get();
     let start = Instant::now();
-    while PROGRESS.done.load(Ordering::Acquire) < queued && start.elapsed() < SETTLE_LIMIT {
+    loop {
+        if PROGRESS.done.load(Ordering::Acquire) >= queued {
+            return true;
+        }
+        if start.elapsed() >= SETTLE_LIMIT {
+            return false;
+        }
         thread::yield_now();
     }
 }
@@ -206,6 +224,7 @@ impl Write for QueueWriter {
             PROGRESS.done.fetch_add(1, Ordering::Release);
             PROGRESS.lost.fetch_add(1, Ordering::Relaxed);
         }
+        QUEUED_HERE.set(PROGRESS.queued.load(Ordering::Relaxed));
         Ok(line.len())
     }
 
@@ -303,6 +322,20 @@ fn open_file(path: &Path) -> io::Result<File> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_thread_waits_for_its_own_lines_only() {
+        let (queue, lines) = bounded(QUEUE_LINES);
+        let mut writer = QueueWriter { queue };
+        assert!(wait_for_own_lines(), "nothing was logged here");
+        writer.write_all(b"line\n").unwrap();
+        assert!(!wait_for_own_lines(), "nobody has written it");
+        let other = thread::spawn(wait_for_own_lines);
+        assert!(other.join().unwrap(), "another thread has no part in it");
+        assert!(matches!(lines.try_recv(), Ok(Message::Line(line)) if line == b"line\n"));
+        PROGRESS.done.fetch_add(1, Ordering::Release);
+        assert!(wait_for_own_lines());
+    }
 
     #[test]
     fn lines_look_as_the_original() {

@@ -5,7 +5,10 @@ pub mod clock;
 pub mod control;
 pub mod listener;
 pub mod log;
+mod long_turns;
+mod planted;
 pub mod shard_io;
+mod shard_lanes;
 pub mod signals;
 
 use std::fs;
@@ -19,7 +22,7 @@ use std::time::Duration;
 use ::log::{debug, error, info, warn};
 use crossbeam_channel::{Receiver, bounded, select};
 use gnatsd_core::client::outbox::BACKLOG_CHUNK_BYTES;
-use gnatsd_core::engine::{Engine, Setup};
+use gnatsd_core::engine::{Engine, SHARDS_MAX, Setup};
 use gnatsd_core::proto::info::ServerInfo;
 use gnatsd_shards::Runtime;
 use socket2::SockRef;
@@ -100,7 +103,7 @@ impl Server {
         let port = bound.port();
         let info = server_info(options, port);
 
-        let shards = options.cores.unwrap_or(1);
+        let shards = options.cores.unwrap_or_else(default_shards);
         let counts = Arc::new(OpenCounts::new(shards));
         let runtime = start_shards(options, shards, &info, &clock, &counts)?;
         for warning in runtime.warnings() {
@@ -220,6 +223,7 @@ fn start_shards(
         driver: options.driver,
         pin: true,
         thread_name: "shard".to_owned(),
+        lanes: shard_lanes::configs(),
     };
     let setup = Setup {
         shard: 0,
@@ -228,24 +232,39 @@ fn start_shards(
         info: info.clone(),
         seed: 0,
         hash_seed: random_number(),
-        closed_max: CLOSED_MAX / shards,
+        closed_max: 0,
         debug: options.debug,
         trace: options.trace,
     };
     let (clock, counts) = (clock.clone(), Arc::clone(counts));
-    let start = gnatsd_shards::start(runtime_config, move |shard| {
+    let start = gnatsd_shards::start(runtime_config, move |shard, lanes| {
         let setup = Setup {
             shard: shard.0,
             seed: random_number(),
+            closed_max: closed_max(shard.index(), shards),
             ..setup.clone()
         };
         ShardIo::new(
             Engine::new(setup, clock.now()),
+            lanes,
             clock.clone(),
             Arc::clone(&counts),
         )
     });
     start.map_err(|e| format!("Can't start shards: {e}"))
+}
+
+/// One for each CPU that the process may use, as far as its affinity and the quota of its control
+/// group say.
+fn default_shards() -> usize {
+    thread::available_parallelism()
+        .map_or(1, usize::from)
+        .min(usize::from(SHARDS_MAX))
+}
+
+/// A shard's share of [`CLOSED_MAX`].
+fn closed_max(shard: usize, shards: usize) -> usize {
+    CLOSED_MAX / shards + usize::from(shard < CLOSED_MAX % shards)
 }
 
 fn server_info(options: &Options, port: u16) -> ServerInfo {
@@ -323,6 +342,16 @@ fn random_id() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_shards_share_the_closed_connections() {
+        for shards in [1, 2, 3, 16, 63, 64] {
+            let shares: Vec<usize> = (0..shards).map(|n| closed_max(n, shards)).collect();
+            assert_eq!(shares.iter().sum::<usize>(), CLOSED_MAX, "{shards}");
+            assert!(shares[0] - shares[shards - 1] <= 1, "{shares:?}");
+        }
+        assert!((1..=usize::from(SHARDS_MAX)).contains(&default_shards()));
+    }
 
     #[test]
     fn ids_are_22_characters_and_differ() {

@@ -5,26 +5,35 @@ use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use gnatsd_core::client::CloseReason;
-use gnatsd_core::engine::{self, Edge, Engine, Lanes, Level, LogLine, Opening, Received, Sent};
+use gnatsd_core::engine::{
+    self, Edge, Engine, Lane, Lanes, Level, LogLine, Opening, Received, Sent,
+};
 use gnatsd_core::interest::ConnKey;
 use gnatsd_shards::{Io, Next, Ready, Service, Token};
 
 use super::acceptor::OpenCounts;
 use super::clock::Clock;
-use super::control::{Accepted, Control};
+use super::control::{Accepted, Control, ShardReport};
 use super::log::settle;
+use super::long_turns::LongTurns;
+use super::planted::Planted;
+use super::shard_lanes::ShardLanes;
 
 /// What runs on each shard.
 #[derive(Debug)]
 pub struct ShardIo {
     engine: Engine,
     sockets: Sockets,
+    lanes: ShardLanes,
     clock: Clock,
     ready: Vec<Ready>,
     engine_ready: Vec<engine::Ready>,
     is_stopping: bool,
+    long_turns: LongTurns,
+    planted: Planted,
 }
 
 #[derive(Debug)]
@@ -44,9 +53,16 @@ struct Socket {
 
 impl ShardIo {
     /// A shard without connections.
-    pub fn new(engine: Engine, clock: Clock, counts: Arc<OpenCounts>) -> Self {
+    pub fn new(
+        engine: Engine,
+        lanes: gnatsd_shards::Lanes<Vec<u8>>,
+        clock: Clock,
+        counts: Arc<OpenCounts>,
+    ) -> Self {
         let shard = usize::from(engine.shard());
         ShardIo {
+            planted: Planted::in_shard(engine.shard()),
+            lanes: ShardLanes::new(engine.shard(), lanes),
             engine,
             sockets: Sockets {
                 slots: Vec::new(),
@@ -57,10 +73,12 @@ impl ShardIo {
             ready: Vec::new(),
             engine_ready: Vec::new(),
             is_stopping: false,
+            long_turns: LongTurns::default(),
         }
     }
 
     fn open(&mut self, io: &mut impl Io, accepted: Accepted) {
+        self.planted.count_connection();
         let Accepted {
             stream,
             cid,
@@ -97,19 +115,30 @@ impl ShardIo {
         let mut edge = SocketEdge {
             io,
             sockets: &mut self.sockets,
+            lanes: &mut self.lanes,
         };
         self.engine.open(&mut edge, key, opening, now);
+    }
+
+    fn report(&self, io: &impl Io) -> ShardReport {
+        ShardReport {
+            shard: self.engine.shard(),
+            engine: self.engine.stats(),
+            run: io.stats(),
+            lane_depth: self.lanes.depth() as u64,
+        }
     }
 }
 
 impl Service for ShardIo {
     type Control = Control;
+    type Batch = Vec<u8>;
 
     fn control(&mut self, io: &mut impl Io, message: Control) {
         // Whoever asked may have given up waiting; then the answer is for nobody.
         match message {
             Control::Open(accepted) => self.open(io, accepted),
-            Control::Stats(to) => drop(to.try_send(self.engine.stats())),
+            Control::Stats(to) => drop(to.try_send(self.report(io))),
             Control::Connections(query, to) => {
                 drop(to.try_send(self.engine.connections_page(&query)))
             }
@@ -132,16 +161,34 @@ impl Service for ShardIo {
         let mut edge = SocketEdge {
             io,
             sockets: &mut self.sockets,
+            lanes: &mut self.lanes,
         };
         let next = self.engine.turn(&mut edge, &self.engine_ready, now);
         self.engine_ready.clear();
         for line in self.engine.poll_log() {
             write_log(&line);
         }
+        let trim_at = self.lanes.trim(io.now());
         match next {
             _ if self.is_stopping => Next::Stop,
             engine::Next::Again => Next::Again,
-            engine::Next::Park(until) => Next::Park(until.map(|time| self.clock.instant_at(time))),
+            engine::Next::Park(until) => {
+                let until = until.map(|time| self.clock.instant_at(time));
+                Next::Park(until.into_iter().chain(trim_at).min())
+            }
+        }
+    }
+
+    fn has_inbound(&self) -> bool {
+        self.lanes.has_inbound()
+    }
+
+    fn long_turn(&mut self, took: Duration) {
+        let line = self
+            .long_turns
+            .line(self.engine.shard(), took, Instant::now());
+        if let Some(line) = line {
+            log::warn!("{line}");
         }
     }
 }
@@ -166,6 +213,7 @@ fn key_of(token: Token) -> ConnKey {
 struct SocketEdge<'a, I> {
     io: &'a mut I,
     sockets: &'a mut Sockets,
+    lanes: &'a mut ShardLanes,
 }
 
 impl<I: Io> SocketEdge<'_, I> {
@@ -175,7 +223,37 @@ impl<I: Io> SocketEdge<'_, I> {
     }
 }
 
-impl<I: Io> Lanes for SocketEdge<'_, I> {}
+impl<I: Io> Lanes for SocketEdge<'_, I> {
+    #[inline]
+    fn room(&mut self, to: u16, lane: Lane) -> usize {
+        self.lanes.room(to, lane)
+    }
+
+    #[inline]
+    fn push(&mut self, to: u16, lane: Lane, batch: &mut Vec<u8>) {
+        self.lanes.push(to, lane, batch);
+    }
+
+    #[inline]
+    fn publish(&mut self) {
+        self.lanes.publish();
+    }
+
+    #[inline]
+    fn has_news(&self) -> bool {
+        self.lanes.has_news()
+    }
+
+    #[inline]
+    fn take(&mut self, from: u16, lane: Lane, batch: &mut Vec<u8>) -> bool {
+        self.lanes.take(from, lane, batch)
+    }
+
+    #[inline]
+    fn ask_room(&mut self, to: u16, lane: Lane) -> usize {
+        self.lanes.ask_room(to, lane)
+    }
+}
 
 impl<I: Io> Edge for SocketEdge<'_, I> {
     #[inline]

@@ -180,6 +180,11 @@ impl Engine {
             self.cut_overfull(edge);
         }
         let mut is_unanswered = message.wants_status && tally.copies == 0;
+        let message = &Message {
+            // Of several copies none can say that nobody got the message.
+            wants_status: is_unanswered && unserved.len() == 1,
+            ..*message
+        };
         for name in unserved.groups().iter() {
             is_unanswered &= !self.rechoose(edge, origin, message, name);
         }
@@ -218,6 +223,9 @@ impl Engine {
         if self.is_without(Mutant::NoRechoice) {
             return true;
         }
+        // The message may have been taken before interest that was published with it or before it: whoever
+        // counted on a member elsewhere knew of it.
+        self.see_interest(edge);
         let mut way = message.rechosen.unwrap_or(Rechosen {
             tried: ShardSet::NONE,
             origin,
@@ -287,6 +295,7 @@ impl Engine {
         if self.crossing.rechosen.is_empty() {
             return;
         }
+        self.see_interest(edge);
         self.crossing.rechosen_lanes = ShardSet::NONE;
         for _ in 0..self.crossing.rechosen.len() {
             let Some(record) = self.crossing.rechosen.pop_front() else {

@@ -115,6 +115,10 @@ impl GroupList {
         self.bytes.extend_from_slice(name);
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.count.into()
+    }
+
     pub(super) fn groups(&self) -> Groups<'_> {
         Groups {
             count: self.count,
