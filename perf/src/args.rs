@@ -14,6 +14,7 @@ use crate::scenarios::{Load, Scenario, Shape, Stop};
 pub(crate) const HELP: &str = "\
 perf SHAPE [options]           put load on a running server
 perf compare [options]         start several servers in turn and compare them
+perf crossing --server PATH    1to1 on one shard and from shard to shard of the same server
 perf floor --port P            a relay without protocol work, for comparison
 
 Shapes (N is the number in --subs, --pubs, --conns, or right behind the name: fanout10)
@@ -48,6 +49,13 @@ Options of compare
   --server-cpu N       0
   --client-cpu N       1
   --json FILE          every sample, with what the machine was
+
+Options of crossing: those of compare, and
+  --server PATH        the program, run with --cores 1 and 2
+  --servers, --only    others to measure beside it; none
+  --server-cpu N,N     0,1
+  --client-cpu N       where the scheduler likes
+  --scenario S,S       1to1 only; 1to1:16,1to1:128
 ";
 
 /// What to do.
@@ -59,6 +67,13 @@ pub(crate) enum Command {
     Run(Box<Run>),
     /// Compare several servers.
     Compare(Box<Plan>),
+    /// Compare one shard with two of one server.
+    Crossing {
+        /// Program of the server.
+        program: String,
+        /// The rest, as for a comparison.
+        plan: Box<Plan>,
+    },
     /// Be the floor peer.
     Floor {
         /// Port on 127.0.0.1.
@@ -92,10 +107,10 @@ pub(crate) struct Plan {
     pub(crate) rounds: usize,
     /// Load of one measurement; server and pid are filled in later.
     pub(crate) load: Load,
-    /// CPU of the server.
-    pub(crate) server_cpu: usize,
-    /// CPU of the generator.
-    pub(crate) client_cpu: usize,
+    /// CPUs of the server: `0`, or `0,1`.
+    pub(crate) server_cpus: String,
+    /// CPU of the generator; `None` leaves it to the scheduler.
+    pub(crate) client_cpu: Option<usize>,
     /// Where to write every sample.
     pub(crate) json: Option<PathBuf>,
 }
@@ -112,7 +127,11 @@ pub(crate) fn parse(words: impl Iterator<Item = String>) -> Result<Command> {
     }
     let mut flags = Flags::read(words)?;
     let command = match first.as_str() {
-        "compare" => Command::Compare(Box::new(plan(&mut flags)?)),
+        "compare" => Command::Compare(Box::new(comparison(&mut flags)?)),
+        "crossing" => Command::Crossing {
+            program: flags.required("server")?,
+            plan: Box::new(plan(&mut flags)?),
+        },
         "floor" => Command::Floor {
             port: flags.required("port")?,
         },
@@ -155,11 +174,22 @@ fn run(name: &str, flags: &mut Flags) -> Result<Run> {
     })
 }
 
-fn plan(flags: &mut Flags) -> Result<Plan> {
-    let mut servers = flags.all("servers")?;
-    if servers.is_empty() {
-        servers.push("perf/peers.json".to_owned());
+/// A plan with the list of the repository and a CPU for each side where nothing else is said.
+fn comparison(flags: &mut Flags) -> Result<Plan> {
+    let mut plan = plan(flags)?;
+    if plan.servers.is_empty() {
+        plan.servers.push("perf/peers.json".to_owned());
     }
+    if plan.server_cpus.is_empty() {
+        plan.server_cpus = "0".to_owned();
+    }
+    plan.client_cpu = plan.client_cpu.or(Some(1));
+    Ok(plan)
+}
+
+/// What was typed, with no servers and no CPUs where nothing was said of them.
+fn plan(flags: &mut Flags) -> Result<Plan> {
+    let servers = flags.all("servers")?;
     let list = |text: String| text.split(',').map(str::to_owned).collect::<Vec<_>>();
     let scenarios = flags
         .optional("scenario")?
@@ -171,8 +201,8 @@ fn plan(flags: &mut Flags) -> Result<Plan> {
         scenarios: scenarios?,
         rounds: flags.optional("rounds")?.unwrap_or(5),
         load: load(flags)?,
-        server_cpu: flags.optional("server-cpu")?.unwrap_or(0),
-        client_cpu: flags.optional("client-cpu")?.unwrap_or(1),
+        server_cpus: flags.optional("server-cpu")?.unwrap_or_default(),
+        client_cpu: flags.optional("client-cpu")?,
         json: flags.optional("json")?,
     })
 }
@@ -302,6 +332,17 @@ mod tests {
         assert_eq!(plan.servers, ["a=b", "c.json"]);
         assert_eq!(plan.only, ["x", "y"]);
         assert_eq!(plan.scenarios.len(), 2);
+        assert_eq!((&*plan.server_cpus, plan.client_cpu), ("0", Some(1)));
+    }
+
+    #[test]
+    fn a_crossing_names_its_server() {
+        let Ok(Command::Crossing { program, plan }) = parsed("crossing --server ./x --rounds 7")
+        else {
+            panic!()
+        };
+        assert_eq!((&*program, plan.rounds), ("./x", 7));
+        assert!(plan.servers.is_empty() && plan.client_cpu.is_none());
     }
 
     #[test]
@@ -315,6 +356,7 @@ mod tests {
             ("1to1 --json x", "takes no value"),
             ("1to1 --secs -1", "secs"),
             ("floor", "--port"),
+            ("crossing", "--server"),
         ] {
             let error = parsed(line).expect_err(line).to_string();
             assert!(error.contains(text), "{line}: {error}");

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::Result;
 use crate::args::Plan;
 use crate::cpu;
+use crate::crossing::Placing;
 use crate::peers::{self, Peer, Running};
 use crate::report::Outcome;
 use crate::samples::{Summary, Table, short, short_rate};
@@ -22,6 +23,7 @@ use crate::scenarios::{self, Load, Scenario, Shape, Stop};
 struct Cell {
     scenario: Scenario,
     peer: Peer,
+    placing: Option<Placing>,
     outcomes: Vec<Outcome>,
     /// Why measurements failed.
     failures: Vec<String>,
@@ -34,16 +36,28 @@ struct Cell {
 /// without figures, no error.
 pub(crate) fn run(plan: &Plan) -> Result<()> {
     let peers = peers::read(&plan.servers, &plan.only)?;
-    if plan.server_cpu == plan.client_cpu {
+    if plan.client_cpu.map(|cpu| cpu.to_string()).as_ref() == Some(&plan.server_cpus) {
         return Err("server and generator need a CPU each".into());
     }
-    cpu::pin_to(plan.client_cpu)?;
+    let sites: Vec<_> = peers.into_iter().map(|peer| (peer, None)).collect();
+    measure(plan, &sites)
+}
+
+/// As [`run`], with these servers, and where connections are to lie in each.
+///
+/// # Errors
+/// As those of [`run`].
+pub(crate) fn measure(plan: &Plan, sites: &[(Peer, Option<Placing>)]) -> Result<()> {
+    if let Some(cpu) = plan.client_cpu {
+        cpu::pin_to(cpu)?;
+    }
     let mut cells = Vec::new();
     for scenario in &plan.scenarios {
         let first = cells.len();
-        cells.extend(peers.iter().map(|peer| Cell {
+        cells.extend(sites.iter().map(|(peer, placing)| Cell {
             scenario: *scenario,
             peer: peer.clone(),
+            placing: *placing,
             outcomes: Vec::new(),
             failures: Vec::new(),
         }));
@@ -84,13 +98,20 @@ impl Cell {
     }
 
     fn try_measure(&self, plan: &Plan) -> Result<Outcome> {
-        let server = Running::start(&self.peer, plan.server_cpu)?;
+        let server = Running::start(&self.peer, &plan.server_cpus)?;
         let load = Load {
             server: server.address.clone(),
             server_pid: Some(server.pid()),
+            fillers: self.placing.map_or(0, Placing::fillers),
             ..plan.load.clone()
         };
-        scenarios::run(&self.scenario, &load)
+        let Some(placing) = self.placing else {
+            return scenarios::run(&self.scenario, &load);
+        };
+        placing.prepare(&server)?;
+        let outcome = scenarios::run(&self.scenario, &load)?;
+        placing.verify(&server, &outcome)?;
+        Ok(outcome)
     }
 
     fn summary(&self, figure: impl Fn(&Outcome) -> Option<f64>) -> Option<Summary> {
@@ -190,7 +211,7 @@ fn record(plan: &Plan, cells: &[Cell]) -> Value {
         "seconds": seconds,
         "warmup_seconds": plan.load.warmup.as_secs_f64(),
         "window_bytes": plan.load.window_bytes,
-        "server_cpu": plan.server_cpu,
+        "server_cpus": plan.server_cpus,
         "client_cpu": plan.client_cpu,
         "results": cells.iter().map(Cell::to_json).collect::<Vec<_>>(),
     })
@@ -232,6 +253,7 @@ mod tests {
                 name: name.to_owned(),
                 command: vec!["x".to_owned()],
             },
+            placing: None,
             outcomes: nanos.iter().map(outcome).collect(),
             failures: Vec::new(),
         }

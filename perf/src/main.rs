@@ -10,6 +10,7 @@
 //! | `cpu` | pinning, processor time and memory from `/proc` |
 //! | `report` | the figures of one run, as text and JSON |
 //! | `peers`, `compare`, `samples` | start servers in turn, measure each, make the table |
+//! | `crossing` | 1to1 on one shard and from shard to shard of one server |
 //! | `floor` | a relay without any protocol work: the least a server can cost |
 
 #![forbid(unsafe_code)]
@@ -17,6 +18,7 @@
 mod args;
 mod compare;
 mod cpu;
+mod crossing;
 mod floor;
 mod peers;
 mod report;
@@ -58,6 +60,7 @@ fn run() -> Result<()> {
             }
         }
         Command::Compare(plan) => compare::run(&plan)?,
+        Command::Crossing { program, plan } => crossing::run(&program, *plan)?,
         Command::Floor { port } => floor::serve(port)?,
     }
     Ok(())

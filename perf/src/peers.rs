@@ -1,7 +1,7 @@
 //! The servers of a comparison: how each is started, and one of them running.
 //!
-//! Owns the list (`perf/peers.json`) and the child process. Every server runs under `taskset` on one CPU and
-//! with GOMAXPROCS=1, which only those written in Go look at.
+//! Owns the list (`perf/peers.json`) and the child process. Every server runs under `taskset` on the CPUs it
+//! is given, one as a rule, and with GOMAXPROCS at their number, which only those written in Go look at.
 
 use std::env;
 use std::fs;
@@ -20,6 +20,9 @@ const START_LIMIT: Duration = Duration::from_secs(10);
 /// Stands in a command for the port to listen on.
 const PORT: &str = "{port}";
 
+/// Stands in a command for the port of a monitor.
+const MONITOR: &str = "{monitor}";
+
 /// Stands in a command for this program.
 const OWN_PROGRAM: &str = "{perf}";
 
@@ -28,7 +31,7 @@ const OWN_PROGRAM: &str = "{perf}";
 pub(crate) struct Peer {
     /// Name in the table.
     pub(crate) name: String,
-    /// Program and arguments, with `{port}`, `{perf}` and `$VARIABLE` still in them.
+    /// Program and arguments, with `{port}`, `{monitor}`, `{perf}` and `$VARIABLE` still in them.
     pub(crate) command: Vec<String>,
 }
 
@@ -57,15 +60,19 @@ pub(crate) fn read(sources: &[String], only: &[String]) -> Result<Vec<Peer>> {
             .map(|name| find(name).ok_or_else(|| format!("no server is called {name:?}")));
         return Ok(chosen.collect::<std::result::Result<_, _>>()?);
     }
-    peers.retain(
-        |peer| match peer.command.iter().find_map(|word| expand(word, 0).err()) {
+    peers.retain(|peer| {
+        match peer
+            .command
+            .iter()
+            .find_map(|word| expand(word, 0, 0).err())
+        {
             Some(e) => {
                 eprintln!("{} left out: {e}", peer.name);
                 false
             }
             None => true,
-        },
-    );
+        }
+    });
     if peers.is_empty() {
         Err("no server to measure".into())
     } else {
@@ -108,14 +115,15 @@ fn from_json(text: &str) -> Result<Vec<Peer>> {
 }
 
 /// One word of a command, ready to run.
-fn expand(word: &str, port: u16) -> Result<String> {
+fn expand(word: &str, port: u16, monitor: u16) -> Result<String> {
     if let Some(name) = word.strip_prefix('$') {
         return env::var(name).map_err(|_| format!("${name} is not set").into());
     }
     if word == OWN_PROGRAM {
         return Ok(env::current_exe()?.to_string_lossy().into_owned());
     }
-    Ok(word.replace(PORT, &port.to_string()))
+    let word = word.replace(PORT, &port.to_string());
+    Ok(word.replace(MONITOR, &monitor.to_string()))
 }
 
 /// A server that listens. It ends when this is dropped.
@@ -124,28 +132,36 @@ pub(crate) struct Running {
     child: Child,
     /// `127.0.0.1:port`.
     pub(crate) address: String,
+    /// The same of the monitor, for a command with `{monitor}`.
+    pub(crate) monitor: String,
 }
 
 impl Running {
-    /// Starts a server on a free port of 127.0.0.1 and on one CPU.
+    /// Starts a server on a free port of 127.0.0.1 and on these CPUs: `0`, `0,1`.
     ///
     /// # Errors
     /// When it cannot be started, ends at once, or does not listen within 10 s.
-    pub(crate) fn start(peer: &Peer, cpu: usize) -> Result<Self> {
-        let port = free_port()?;
-        let words: Result<Vec<String>> =
-            peer.command.iter().map(|word| expand(word, port)).collect();
+    pub(crate) fn start(peer: &Peer, cpus: &str) -> Result<Self> {
+        let (port, monitor) = (free_port()?, free_port()?);
+        let words: Result<Vec<String>> = peer
+            .command
+            .iter()
+            .map(|word| expand(word, port, monitor))
+            .collect();
         let child = Command::new("taskset")
-            .args(["-c", &cpu.to_string()])
+            .args(["-c", cpus])
             .args(words?)
-            .env("GOMAXPROCS", "1")
+            .env("GOMAXPROCS", cpus.split(',').count().to_string())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .map_err(|e| format!("taskset: {e}"))?;
-        let address = format!("127.0.0.1:{port}");
-        let mut running = Self { child, address };
+        let mut running = Self {
+            child,
+            address: format!("127.0.0.1:{port}"),
+            monitor: format!("127.0.0.1:{monitor}"),
+        };
         running.wait_until_listening(peer)?;
         Ok(running)
     }
@@ -223,10 +239,11 @@ mod tests {
 
     #[test]
     fn words_are_expanded() {
-        assert_eq!(expand("{port}", 7).unwrap(), "7");
-        assert_eq!(expand("127.0.0.1:{port}", 7).unwrap(), "127.0.0.1:7");
-        assert!(expand("{perf}", 7).unwrap().contains("perf"));
-        assert!(expand("$PERF_NO_SUCH_VARIABLE", 7).is_err());
+        assert_eq!(expand("{port}", 7, 8).unwrap(), "7");
+        assert_eq!(expand("127.0.0.1:{port}", 7, 8).unwrap(), "127.0.0.1:7");
+        assert_eq!(expand("{monitor}", 7, 8).unwrap(), "8");
+        assert!(expand("{perf}", 7, 8).unwrap().contains("perf"));
+        assert!(expand("$PERF_NO_SUCH_VARIABLE", 7, 8).is_err());
     }
 
     #[test]

@@ -17,7 +17,9 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
-use crate::support::{Body, Checker, Driver, Server, WatchId, both_drivers, heavy};
+use crate::support::{
+    Body, Checker, Driver, Server, WatchId, both_drivers, heavy, long, on_shards,
+};
 
 /// Longest wait for anything that must happen.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -62,15 +64,14 @@ async fn next(subscriber: &mut Subscriber) -> Message {
 
 /// Messages of the main job, requests and replies included.
 const MAIN_JOB_MESSAGES: u64 = 1_000_000;
+/// Its short form, for numbers of shards beyond the first.
+const SHORT_JOB_MESSAGES: u64 = 200_000;
 /// Connections that publish.
 const PUBLISHERS: u32 = 4;
 /// Requests under way at the same time.
 const REQUEST_LANES: u32 = 48;
-/// Requests of one lane; each is two messages.
-const REQUESTS_PER_LANE: u64 = 500;
-const REQUESTS: u64 = REQUEST_LANES as u64 * REQUESTS_PER_LANE;
-/// Messages that each publisher sends.
-const PER_PUBLISHER: u64 = (MAIN_JOB_MESSAGES - 2 * REQUESTS) / PUBLISHERS as u64;
+/// For so many messages each lane makes one request.
+const MESSAGES_PER_REQUEST: u64 = 2000;
 /// Messages in a row on one kind of subject.
 const BLOCK: u64 = 64;
 /// Deliveries under way at most: far below what makes async-nats drop messages of its own accord.
@@ -147,6 +148,10 @@ fn from_hex(text: &str) -> Vec<u8> {
 /// What all tasks of the main job share.
 struct Job {
     run: u64,
+    /// Requests of one lane.
+    requests_per_lane: u64,
+    /// Messages that each publisher sends.
+    per_publisher: u64,
     checker: Mutex<Checker>,
     /// One permit for each delivery that may be under way.
     room: Semaphore,
@@ -202,7 +207,7 @@ impl Job {
     /// Publishes the messages of one connection; gives their number, which is smaller only when
     /// deliveries stopped coming.
     async fn publish(self: Arc<Self>, publisher: u32, client: Client) -> u64 {
-        for sequence in 0..PER_PUBLISHER {
+        for sequence in 0..self.per_publisher {
             let room = timeout(LIMIT, self.room.acquire_many(Kind::COPIES)).await;
             let Ok(Ok(room)) = room else { return sequence };
             room.forget();
@@ -236,13 +241,13 @@ impl Job {
             sent.expect("publish with headers");
         }
         client.flush().await.expect("flush");
-        PER_PUBLISHER
+        self.per_publisher
     }
 
     /// One request after the other; each answer must be the request.
     async fn ask(self: Arc<Self>, lane: u32, replies: WatchId, client: Client) {
         let publisher = PUBLISHERS + lane;
-        for sequence in 0..REQUESTS_PER_LANE {
+        for sequence in 0..self.requests_per_lane {
             let body = Body {
                 run: self.run,
                 publisher,
@@ -280,7 +285,8 @@ impl Job {
     }
 }
 
-async fn main_job(server: &Server, case: &str) {
+/// So many messages, about 1 in 20 of them request or reply.
+async fn main_job(server: &Server, case: &str, messages: u64) {
     let address = server.address();
     let run = u64::from(server.pid());
     let mut checker = Checker::new(run);
@@ -291,8 +297,12 @@ async fn main_job(server: &Server, case: &str) {
         .into();
     let asked = checker.watch("requests");
     let replies = checker.watch("replies");
+    let requests_per_lane = messages / MESSAGES_PER_REQUEST;
+    let requests = u64::from(REQUEST_LANES) * requests_per_lane;
     let job = Arc::new(Job {
         run,
+        requests_per_lane,
+        per_publisher: (messages - 2 * requests) / u64::from(PUBLISHERS),
         checker: Mutex::new(checker),
         room: Semaphore::new(IN_FLIGHT_MAX),
         bytes: AtomicU64::new(0),
@@ -376,8 +386,8 @@ async fn main_job(server: &Server, case: &str) {
     }
     for lane in 0..REQUEST_LANES {
         let mut checker = job.checker();
-        checker.must(asked, PUBLISHERS + lane, 0..REQUESTS_PER_LANE);
-        checker.must(replies, PUBLISHERS + lane, 0..REQUESTS_PER_LANE);
+        checker.must(asked, PUBLISHERS + lane, 0..requests_per_lane);
+        checker.must(replies, PUBLISHERS + lane, 0..requests_per_lane);
     }
     let everyone = u32::try_from(IN_FLIGHT_MAX).expect("a number of permits");
     // Room again for everything: nothing is under way. If that never comes, the counts say why.
@@ -394,7 +404,7 @@ async fn main_job(server: &Server, case: &str) {
     }
     let report = job.checker().finish();
     println!(
-        "main job, {case}: {MAIN_JOB_MESSAGES} messages in {took:.1?}, {} payload bytes delivered, \
+        "main job, {case}: {messages} messages in {took:.1?}, {} payload bytes delivered, \
          {} with wrong subject or headers, server: {} KiB resident, {:.1?} of CPU",
         job.bytes.load(Ordering::Relaxed),
         job.wrong_headers.load(Ordering::Relaxed),
@@ -405,15 +415,21 @@ async fn main_job(server: &Server, case: &str) {
     assert_eq!(job.wrong_headers.load(Ordering::Relaxed), 0);
 }
 
-both_drivers! {
+on_shards! {
     /// A million messages of mixed size through wildcards, queue groups, headers and requests: all
-    /// arrive once, whole and in order.
-    fn main_job_over_async_nats(driver) {
+    /// arrive once, whole and in order. Over several shards it is fewer, unless this is a soak run.
+    fn main_job_over_async_nats(driver, cores) on one, two, four {
         let _alone = heavy();
-        let server = Server::start(driver);
-        block_on(2, main_job(&server, driver.name()));
+        let short = if cores == 1 { MAIN_JOB_MESSAGES } else { SHORT_JOB_MESSAGES };
+        let messages = long(short, MAIN_JOB_MESSAGES);
+        let server = Server::with(driver).cores(cores).monitor().start();
+        let case = format!("{} x{cores}", driver.name());
+        block_on(2, main_job(&server, &case, messages));
+        assert_eq!(server.rescues(), 0);
     }
+}
 
+both_drivers! {
     fn request_to_nobody_says_no_responders(driver) {
         let server = Server::start(driver);
         block_on(1, async {

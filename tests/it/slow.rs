@@ -3,23 +3,22 @@
 //! The promise under test: only the slow client is cut, counted once, with its reason; a publisher
 //! waits a few milliseconds at most; the memory of an overloaded server is bounded and comes back.
 
-use std::io::{ErrorKind, Read};
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::support::load::{
+    StopAtEnd, TINY_RCVBUF, Taken, closed_entry, dead_reader, publish_all, publish_with_pongs,
+    read_all, reader, sip,
+};
 use crate::support::{
-    Body, Checker, Driver, RawClient, Server, WatchId, both_drivers, heavy, process, wait_until,
+    Checker, Driver, RawClient, Server, WatchId, both_drivers, heavy, process, wait_until,
 };
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * 1024;
-
-/// What the kernel is asked to hold for a reader that should be slow at once, in bytes.
-const TINY_RCVBUF: usize = 4 * KIB;
 
 /// Memory that a server may use on top of its base, whatever the load: spare chunks, rings, buffers.
 const SLACK_BYTES: u64 = 64 * MIB as u64;
@@ -31,144 +30,9 @@ fn server(driver: Driver, conf: &str) -> Server {
     Server::with(driver).conf(conf).monitor().start()
 }
 
-/// A connection subscribed to `subject` under sid 1 that never reads again.
-fn dead_reader(server: &Server, subject: &str) -> RawClient {
-    let mut client = RawClient::connect_rcvbuf(server.address(), TINY_RCVBUF);
-    client.connect_quiet();
-    client.send(format!("SUB {subject} 1\r\n"));
-    client.ping();
-    client
-}
-
-fn reader(address: SocketAddr, subject: &str) -> RawClient {
-    let mut client = RawClient::connect(address);
-    client.connect_quiet();
-    client.send(format!("SUB {subject} 1\r\n"));
-    client.ping();
-    client
-}
-
-/// The entry of a connection in `/connz?state=closed`; waits until it is there.
-fn closed_entry(server: &Server, cid: u64) -> Value {
-    let find = || {
-        let answer = server.connz("state=closed&limit=10000");
-        let entries = answer["connections"].as_array().cloned();
-        entries?.into_iter().find(|entry| entry["cid"] == cid)
-    };
-    let mut found = None;
-    wait_until(LIMIT, "the connection among the closed ones", || {
-        found = find();
-        found.is_some()
-    });
-    found.unwrap_or_default()
-}
-
 fn pending_of(entry: &Value) -> usize {
     let pending = entry["pending_bytes"].as_u64().expect("pending_bytes");
     usize::try_from(pending).expect("a number of bytes")
-}
-
-/// Sends `count` bodies, each with a PING whose PONG is waited for; gives the longest of these waits.
-fn publish_with_pongs(
-    publisher: &mut RawClient,
-    run: u64,
-    subject: &str,
-    count: u64,
-    bytes: usize,
-) -> Duration {
-    let mut longest = Duration::ZERO;
-    for sequence in 0..count {
-        let body = Body {
-            run,
-            publisher: 0,
-            sequence,
-        };
-        let mut out = body.publish(subject, bytes);
-        out.extend_from_slice(b"PING\r\n");
-        let begin = Instant::now();
-        publisher.send(out);
-        publisher.expect("PONG\r\n");
-        longest = longest.max(begin.elapsed());
-    }
-    longest
-}
-
-/// Sends bodies as fast as they are taken, then waits for everything to be handled; gives the time
-/// from the first byte to the PONG.
-fn publish_all(address: SocketAddr, run: u64, subject: &str, count: u64, bytes: usize) -> Duration {
-    let mut publisher = RawClient::connect(address);
-    publisher.connect_quiet();
-    publisher.set_limit(Duration::from_secs(60));
-    let begin = Instant::now();
-    let mut batch = Vec::new();
-    for sequence in 0..count {
-        let body = Body {
-            run,
-            publisher: 0,
-            sequence,
-        };
-        batch.extend_from_slice(&body.publish(subject, bytes));
-        if batch.len() >= 256 * KIB {
-            publisher.send(&batch);
-            batch.clear();
-        }
-    }
-    publisher.send(&batch);
-    publisher.ping();
-    begin.elapsed()
-}
-
-/// What one reader received, for the checker that joins them.
-struct Taken {
-    payloads: Checker,
-    watch: WatchId,
-}
-
-/// Reads `count` messages, no faster than `bytes_per_second`, and checks them.
-fn read_all(client: &mut RawClient, run: u64, count: u64, bytes_per_second: f64) -> Taken {
-    client.set_limit(Duration::from_secs(30));
-    let mut payloads = Checker::new(run);
-    let watch = payloads.watch(format!("reader {}", client.cid()));
-    payloads.must(watch, 0, 0..count);
-    let begin = Instant::now();
-    let mut bytes = 0.0;
-    for _ in 0..count {
-        let message = client.message();
-        bytes += message.payload.len() as f64;
-        payloads.received(watch, 0, &message.payload);
-        let due = Duration::from_secs_f64(bytes / bytes_per_second);
-        let early = due.saturating_sub(begin.elapsed());
-        // The pace is the input here, so this waits for no condition. Short waits are saved up.
-        if early > Duration::from_millis(2) {
-            thread::sleep(early);
-        }
-    }
-    Taken { payloads, watch }
-}
-
-/// Reads and forgets, `pause` between two reads of `bytes`, until told to stop or the connection ends.
-fn sip(client: &RawClient, bytes: usize, pause: Duration, stop: &AtomicBool) {
-    let mut stream = client.stream();
-    let timeout = stream.set_read_timeout(Some(Duration::from_millis(50)));
-    timeout.expect("set a read timeout");
-    let mut buffer = vec![0; bytes];
-    while !stop.load(Ordering::Relaxed) {
-        match stream.read(&mut buffer) {
-            Ok(0) => return,
-            Ok(_) => thread::sleep(pause),
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
-            Err(_) => return,
-        }
-    }
-}
-
-/// Raises a flag when it goes out of scope, by a panic, too: the threads of a scope are waited for.
-struct StopAtEnd<'a>(&'a AtomicBool);
-
-impl Drop for StopAtEnd<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }
 
 /// S9: a publisher at full speed and two readers at half of it, or at `pace_max` bytes per second if
@@ -236,7 +100,8 @@ both_drivers! {
         let mut publisher = server.raw_client();
         let (taken, stall) = thread::scope(|scope| {
             let reading = scope.spawn(|| read_all(&mut healthy, run, count, f64::INFINITY));
-            let stall = publish_with_pongs(&mut publisher, run, "s1", count, bytes);
+            let waits = publish_with_pongs(&mut publisher, run, "s1", count, bytes);
+            let stall = waits.into_iter().max().unwrap_or_default();
             (reading.join().expect("the healthy reader"), stall)
         });
         let entry = closed_entry(&server, dead.cid());

@@ -8,6 +8,7 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -17,6 +18,12 @@ use super::server::Server;
 
 /// Names another server to run the tests against.
 const UNDER_TEST: &str = "GNATSD_UNDER_TEST";
+
+/// Number of shards for the servers of tests that do not say how many.
+const CORES: &str = "GNATSD_TEST_CORES";
+
+/// This package's server as it was built along with the tests.
+const OWN_BUILD: &str = env!("CARGO_BIN_EXE_gnatsd");
 
 /// How long a server may take until it listens. Failed starts are told apart by their exit.
 const START_LIMIT: Duration = Duration::from_secs(20);
@@ -32,9 +39,18 @@ const CLIENTS_AT: &str = "Listening for client connections on ";
 /// Log text in front of the monitoring address.
 const MONITOR_AT: &str = "Starting http monitor on ";
 
-/// Whether another server than this package's is under test.
+/// Whether another server than this package's is under test. Another build of it, for instance a
+/// release build, is none: it knows `--driver` and `--cores`.
 pub(crate) fn is_foreign() -> bool {
-    env::var_os(UNDER_TEST).is_some()
+    static IS_FOREIGN: OnceLock<bool> = OnceLock::new();
+    *IS_FOREIGN.get_or_init(|| {
+        let Some(binary) = env::var_os(UNDER_TEST) else {
+            return false;
+        };
+        let expected = format!("gnatsd: v{}\n", env!("CARGO_PKG_VERSION"));
+        let version = Command::new(binary).arg("-v").output();
+        version.map_or(true, |output| output.stdout != expected.as_bytes())
+    })
 }
 
 /// A server that ended, or did not listen in time, instead of starting.
@@ -52,6 +68,8 @@ pub(crate) struct FailedStart {
 #[derive(Debug)]
 pub(crate) struct Builder {
     driver: Driver,
+    cores: Option<usize>,
+    is_own_build: bool,
     conf: Option<String>,
     args: Vec<OsString>,
     env: Vec<(OsString, OsString)>,
@@ -68,6 +86,8 @@ impl Builder {
     pub(crate) fn new(driver: Driver) -> Self {
         Self {
             driver,
+            cores: env::var(CORES).ok().and_then(|text| text.parse().ok()),
+            is_own_build: false,
             conf: None,
             args: Vec::new(),
             env: Vec::new(),
@@ -96,6 +116,20 @@ impl Builder {
     /// Adds command line arguments.
     pub(crate) fn args<T: Into<OsString> + Clone>(mut self, args: &[T]) -> Self {
         self.args.extend(args.iter().cloned().map(Into::into));
+        self
+    }
+
+    /// Runs so many shards. Without this the server decides, or the environment does
+    /// (`GNATSD_TEST_CORES`).
+    pub(crate) fn cores(mut self, count: usize) -> Self {
+        self.cores = Some(count);
+        self
+    }
+
+    /// Starts the server that was built along with the tests, whatever the environment says: for what
+    /// only a debug build has.
+    pub(crate) fn own_build(mut self) -> Self {
+        self.is_own_build = true;
         self
     }
 
@@ -201,10 +235,9 @@ impl Builder {
     }
 
     fn command(&self) -> Command {
-        let binary = env::var_os(UNDER_TEST).map_or_else(
-            || PathBuf::from(env!("CARGO_BIN_EXE_gnatsd")),
-            PathBuf::from,
-        );
+        let other = env::var_os(UNDER_TEST).filter(|_| !self.is_own_build);
+        let is_foreign = other.is_some() && is_foreign();
+        let binary = other.map_or_else(|| PathBuf::from(OWN_BUILD), PathBuf::from);
         let mut words = self.wrapper.clone();
         if !self.ulimits.is_empty() {
             // The shell sets the limits and then becomes the server: the process id stays.
@@ -215,8 +248,11 @@ impl Builder {
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]);
         if !self.is_bare {
-            if !is_foreign() {
+            if !is_foreign {
                 command.args(["--driver", self.driver.name()]);
+                if let Some(count) = self.cores {
+                    command.args(["--cores", &count.to_string()]);
+                }
             }
             let port = if self.port == 0 {
                 "-1".to_owned()

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::ops::Range;
+use std::ops::{AddAssign, Range};
 
 use super::crc32c::crc32c;
 use super::ranges::Ranges;
@@ -97,6 +97,17 @@ pub(crate) struct Counts {
     pub(crate) strangers: u64,
     /// Messages for a subscription that had ended.
     pub(crate) after_unsub: u64,
+}
+
+impl AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.gaps += other.gaps;
+        self.duplicates += other.duplicates;
+        self.reorders += other.reorders;
+        self.corrupt += other.corrupt;
+        self.strangers += other.strangers;
+        self.after_unsub += other.after_unsub;
+    }
 }
 
 /// One thing that receives: a plain subscription, or a whole queue group.
@@ -247,7 +258,7 @@ impl Checker {
 }
 
 /// The outcome of one run.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Report {
     /// The six counts.
     pub(crate) counts: Counts,
@@ -258,6 +269,17 @@ pub(crate) struct Report {
 }
 
 impl Report {
+    /// The sum of several, each of its own watches.
+    pub(crate) fn sum(parts: impl IntoIterator<Item = Report>) -> Self {
+        let mut whole = Report::default();
+        for part in parts {
+            whole.counts += part.counts;
+            whole.received += part.received;
+            whole.details.extend(part.details);
+        }
+        whole
+    }
+
     /// Prints the counts under the id of the case, then demands six zeros.
     ///
     /// # Panics

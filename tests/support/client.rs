@@ -31,6 +31,15 @@ enum Arrival {
     Late,
 }
 
+/// Why there is no message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Absent {
+    /// None came in time.
+    Late,
+    /// The connection ended.
+    Ended,
+}
+
 /// A raw connection to a server.
 #[derive(Debug)]
 pub(crate) struct RawClient {
@@ -244,6 +253,55 @@ impl RawClient {
                 other => panic!("a message was expected, not {other:?}"),
             }
         }
+    }
+
+    /// The next message, or `None` when it does not come within `limit`. The server's PING is answered
+    /// on the way; nothing is sent that could wake a server which slept through a message.
+    ///
+    /// # Panics
+    /// When another line comes, or the connection ends.
+    #[track_caller]
+    pub(crate) fn message_within(&mut self, limit: Duration) -> Option<Message> {
+        match self.try_message(limit) {
+            Ok(message) => Some(message),
+            Err(Absent::Late) => None,
+            Err(Absent::Ended) => panic!("closed; unread: {}", show(self.unread())),
+        }
+    }
+
+    /// As [`RawClient::message_within`], for a connection that the server may end.
+    ///
+    /// # Errors
+    /// Why there is no message.
+    #[track_caller]
+    pub(crate) fn try_message(&mut self, limit: Duration) -> Result<Message, Absent> {
+        let deadline = Instant::now() + limit;
+        loop {
+            match message::cut(self.unread()) {
+                Piece::Message(message, count) => {
+                    self.taken += count;
+                    return Ok(message);
+                }
+                Piece::Line(line, count) if line == "PING" => {
+                    self.taken += count;
+                    // Where the connection has ended, the next read says so.
+                    let _ = self.try_send("PONG\r\n");
+                }
+                Piece::Line(line, _) => panic!("a message was expected, not {line:?}"),
+                Piece::Partial => match self.fill(deadline) {
+                    Arrival::Bytes => {}
+                    Arrival::Late => return Err(Absent::Late),
+                    Arrival::Closed => return Err(Absent::Ended),
+                },
+            }
+        }
+    }
+
+    /// SUB, then a PING barrier: the subscription holds for everyone.
+    #[track_caller]
+    pub(crate) fn subscribe(&mut self, subject: &str, sid: u64) {
+        self.send(format!("SUB {subject} {sid}\r\n"));
+        self.ping();
     }
 
     /// A barrier: PING, and PONG must be the very next thing that comes.

@@ -10,13 +10,18 @@
 //! | `client` | [`RawClient`]: literal bytes out, literal bytes expected back |
 //! | `message` | one `MSG` or `HMSG` cut out of a stream |
 //! | `checker`, `ranges`, `crc32c` | numbered message bodies and the six counts |
+//! | `shards` | the macro that runs a test over numbers of shards, connections on chosen shards |
+//! | `load` | publishers, and readers that read, lag or are dead |
+//! | `soak` | short form or long form, and the line a case ends with |
 //! | `heavy` | one heavy test at a time |
 //! | `http` | one GET to the monitoring port |
 //! | `process` | processor time, memory and descriptors of a process |
 //! | `wait` | wait for a condition, never for a fixed time |
 //!
 //! `GNATSD_UNDER_TEST=/path/to/server` runs the same tests against another server. It gets no
-//! `--driver`, so each test runs once.
+//! `--driver`, so each test runs once; unless it is another build of this one.
+//! `GNATSD_TEST_CORES=N` starts the servers of tests that do not say how many shards with so many.
+//! `GNATSD_SOAK=1` makes those tests long that have a long form; `scripts/soak` sets it.
 
 #![allow(
     dead_code,
@@ -31,10 +36,13 @@ pub(crate) mod crc32c;
 pub(crate) mod driver;
 pub(crate) mod heavy;
 pub(crate) mod http;
+pub(crate) mod load;
 pub(crate) mod message;
 pub(crate) mod process;
 pub(crate) mod ranges;
 pub(crate) mod server;
+pub(crate) mod shards;
+pub(crate) mod soak;
 pub(crate) mod wait;
 
 pub(crate) use builder::{Builder, FailedStart};
@@ -45,4 +53,6 @@ pub(crate) use heavy::heavy;
 pub(crate) use http::Response;
 pub(crate) use message::Message;
 pub(crate) use server::Server;
+pub(crate) use shards::on_shards;
+pub(crate) use soak::{Case, long};
 pub(crate) use wait::wait_until;

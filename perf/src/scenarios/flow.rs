@@ -86,6 +86,8 @@ impl Publisher {
 struct Flow {
     publishers: Vec<Publisher>,
     subscribers: Vec<Peer>,
+    /// Connections that only take places.
+    fillers: Vec<Peer>,
     /// Publisher `i` and subscriber `i` have a subject of their own; otherwise all share one.
     is_paired: bool,
     /// How far publishers may be ahead, in messages.
@@ -147,6 +149,7 @@ impl Flow {
         let mut flow = Self {
             publishers: Vec::new(),
             subscribers: Vec::new(),
+            fillers: Vec::new(),
             is_paired,
             window_messages: 0,
             buffer: vec![0; READ_BYTES],
@@ -156,6 +159,9 @@ impl Flow {
             let subject = subject(index);
             peer.subscribe(&subject, wire::delivered_bytes(&subject, None, bytes))?;
             flow.subscribers.push(peer);
+        }
+        for _ in 0..load.fillers {
+            flow.fillers.push(Peer::connect(&load.server)?);
         }
         for index in 0..publishers {
             let peer = Peer::connect(&load.server)?;

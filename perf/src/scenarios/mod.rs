@@ -144,6 +144,9 @@ pub(crate) struct Load {
     pub(crate) warmup: Duration,
     /// How far publishers may be ahead of the slowest subscriber, in bytes; `None` lets the shape choose.
     pub(crate) window_bytes: Option<usize>,
+    /// Connections that do nothing, opened between the subscribers and the publishers of a flow: a
+    /// server that gives them out in turn puts the publishers elsewhere.
+    pub(crate) fillers: usize,
 }
 
 impl Default for Load {
@@ -155,6 +158,7 @@ impl Default for Load {
             stop: Stop::After(Duration::from_secs(3)),
             warmup: Duration::from_millis(500),
             window_bytes: None,
+            fillers: 0,
         }
     }
 }
