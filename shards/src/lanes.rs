@@ -26,7 +26,9 @@
 //!
 //! **Room** is the same protocol with the roles exchanged: who waits for room sets a flag, fences and
 //! looks again; who has emptied slots fences and looks at the flag (see `wake.rs` for why one of the
-//! two must see the other).
+//! two must see the other). The wake comes when half of the lane is empty: a sender that is woken for
+//! each slot pays a wake-up for each batch. The receiver cannot sleep before that, because more than
+//! half of the lane is visible to it.
 
 use std::cell::Cell;
 use std::fmt;
@@ -107,14 +109,14 @@ struct Entry<T> {
 /// Makes all lanes between shards with these wakes, and answers each shard's ends.
 ///
 /// # Panics
-/// Each kind needs an entry, and must wake by the time it is full. More than `u16::MAX` shards have
+/// Each kind needs an entry, and must wake by the time it is more than half full. More than `u16::MAX` shards have
 /// no numbers.
 pub(crate) fn mesh<T: Default>(wakes: &[Arc<Wake>], kinds: &[LaneConfig]) -> Vec<Lanes<T>> {
     let shards = u16::try_from(wakes.len()).expect("shards have 16-bit numbers");
     for kind in kinds {
         assert!(
-            0 < kind.wakes_at && kind.wakes_at <= kind.entries,
-            "{kind:?} can fill up without a wake"
+            0 < kind.wakes_at && kind.wakes_at <= kind.entries / 2 + 1,
+            "{kind:?} can be more than half full without a wake"
         );
     }
     let epochs: Vec<_> = wakes
@@ -197,7 +199,7 @@ impl<T> Lanes<T> {
         self.others().any(Peer::has_inbound)
             || self.asked.iter().any(|&(to, lane)| {
                 let outbound = &self.peer(to).outbound[lane];
-                outbound.ring.room_now() > 0
+                outbound.ring.is_half_empty()
             })
     }
 
@@ -280,7 +282,7 @@ impl<T: Default + Send> Lanes<T> {
             let peer = self.peer_mut(from);
             let inbound = &mut peer.inbound[lane];
             inbound.is_taken = false;
-            if inbound.ring.needs_room() {
+            if inbound.ring.needs_room() && inbound.ring.is_half_empty() {
                 peer.wake.wake_after_fence();
             }
         }

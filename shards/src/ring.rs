@@ -108,9 +108,9 @@ impl<T> Sender<T> {
         self.ring.entries - self.tail.wrapping_sub(self.head)
     }
 
-    /// Slots that can be filled as of now, without remembering it.
-    pub(crate) fn room_now(&self) -> usize {
-        self.ring.entries - self.depth()
+    /// Whether at least half of the slots can be filled as of now.
+    pub(crate) fn is_half_empty(&self) -> bool {
+        self.depth() <= self.ring.entries / 2
     }
 
     /// Slots filled, published or not, that the receiver has not emptied.
@@ -224,6 +224,12 @@ impl<T> Receiver<T> {
         self.ring.head.0.needs_room.load(Ordering::Relaxed)
     }
 
+    /// Whether no more than half of the slots hold entries that were published.
+    #[inline]
+    pub(crate) fn is_half_empty(&self) -> bool {
+        self.load_tail().wrapping_sub(self.head) <= self.ring.entries / 2
+    }
+
     fn load_tail(&self) -> usize {
         self.ring.tail.0.load(Ordering::Acquire)
     }
@@ -284,7 +290,7 @@ mod tests {
                     next_in += 1;
                 }
                 assert_eq!(sender.depth(), batch);
-                assert_eq!(sender.room_now(), entries - batch);
+                assert_eq!(sender.depth(), batch);
                 sender.publish();
                 while let Some(value) = take(&mut receiver) {
                     assert_eq!(value, next_out);

@@ -152,7 +152,14 @@ impl Lanes {
             }
             // The flag stays: the room that this is about may be full again, and who took the flag would
             // have woken for nothing somebody who is not asleep yet. Its owner takes it down.
-            Wake::Sender { from, kind } => self.ring(from, shard, kind).need_room.then_some(from),
+            // And it is for those who find half of the lane empty.
+            Wake::Sender { from, kind } => {
+                let half = self.capacity[kind] / 2;
+                let epoch = self.epochs[from];
+                let ring = self.ring(from, shard, kind);
+                let visible = ring.entries.iter().filter(|(e, _)| *e <= epoch);
+                (ring.need_room && visible.count() <= half).then_some(from)
+            }
         }
     }
 
@@ -193,7 +200,7 @@ impl Lanes {
             (0..KINDS).any(|kind| {
                 let out = &self.rings[self.at(shard, peer, kind)];
                 self.visible(peer, shard, kind) >= self.wakes_at[kind]
-                    || out.is_asked && out.entries.len() < self.capacity[kind]
+                    || out.is_asked && out.entries.len() <= self.capacity[kind] / 2
             })
         })
     }
