@@ -67,8 +67,7 @@ impl fmt::Display for DriverKind {
 pub struct LaneConfig {
     /// Entries that a lane holds, at least one. A power of two wastes no slots.
     pub entries: usize,
-    /// A sleeping receiver is woken when it has this many entries in the lane: at least 1, and no more
-    /// than are left when one less than half of them is taken away (`entries / 2 + 1`).
+    /// A sleeping receiver is woken when it has this many entries in the lane: 1 to `entries / 2 + 1`.
     pub wakes_at: usize,
 }
 

@@ -41,9 +41,16 @@ const IO_MEMORY_BYTES: usize = 64 * 1024;
 /// Submissions per system call. A burst of 4000 ready polls loses nothing even at 16.
 const RING_DEPTH: usize = 128;
 
-/// When glommio reminds a task to let others run. We have one task, so this is a net only; at 1 ms
-/// the reminders themselves cost.
-const PREEMPT_TIMER: Duration = Duration::from_millis(10);
+/// After this time glommio wants the task that runs to make way for others. There are no others, and the
+/// wish does harm: if it comes up after the reactor has woken the shard's task and before that has run,
+/// which takes a thread that is off its CPU for as long, glommio 0.12 believes that it ran out of tasks,
+/// and sleeps until the next completion (`run_task_queues` answers false though a queue is active). Seen
+/// with more shards than CPUs; found by the flood in `tests/lanes.rs`.
+const PREEMPT_TIMER: Duration = Duration::from_secs(24 * 3600);
+
+/// Longest stay in the reactor when there is more to do. A hundred completions at once that wake nobody
+/// can still bring up the wish described at [`PREEMPT_TIMER`].
+const TURN_LIMIT: Duration = Duration::from_millis(10);
 
 /// An executor that does not run yet, with all the descriptors that its driver will need: so that
 /// too few of them show in [`new`](Self::new), where another driver can still be taken.
@@ -222,8 +229,18 @@ impl UringDriver {
         }
     }
 
+    /// Whether the timer has reported since the last time; if so it is spent.
+    fn take_timer(&mut self) -> bool {
+        let has_fired = waker::take_flag(Flag::Timer);
+        if has_fired {
+            self.timer = None;
+        }
+        has_fired
+    }
+
     /// Makes sure that something reports at `until` or before.
     fn arm_timer(&mut self, until: Instant, now: Instant) {
+        self.take_timer();
         if self.timer.as_ref().is_some_and(|(_, at)| *at <= until) {
             return;
         }
@@ -250,9 +267,7 @@ impl UringDriver {
         if now >= until {
             return Poll::Ready(Woken::Deadline);
         }
-        if waker::take_flag(Flag::Timer) {
-            self.timer = None;
-        }
+        self.take_timer();
         self.signal.arm();
         self.arm_timer(until, now);
         waker::set_sleeper(context.waker());
@@ -315,9 +330,11 @@ impl Driver for UringDriver {
     }
 
     async fn turn(&mut self) -> io::Result<()> {
+        let now = Instant::now();
+        self.arm_timer(now + TURN_LIMIT, now);
         // Armed after everything else, so completed after everything that is ready now.
         poll_fn(|context| {
-            if self.tick.take() {
+            if self.tick.take() || self.take_timer() {
                 return Poll::Ready(());
             }
             self.tick.arm();
