@@ -10,7 +10,9 @@ use std::io::IoSlice;
 use std::net::{IpAddr, Ipv4Addr};
 
 use gnatsd_core::client::CloseReason;
-use gnatsd_core::engine::{Edge, Lanes, Engine, Limits, Next, Opening, Ready, Received, Sent, Setup};
+use gnatsd_core::engine::{
+    Edge, Engine, Lanes, Limits, Next, Opening, Ready, Received, Sent, Setup,
+};
 use gnatsd_core::interest::ConnKey;
 use gnatsd_core::proto::info::ServerInfo;
 use gnatsd_core::time::Time;
