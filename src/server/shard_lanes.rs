@@ -334,6 +334,9 @@ mod tests {
         let configs = configs();
         let wakes_at = |lane: Lane| configs[lane.index()].wakes_at;
         assert_eq!(configs.len(), Lane::ALL.len());
-        assert_eq!((wakes_at(Lane::Data), wakes_at(Lane::Interest)), (1, ENTRIES / 2));
+        assert_eq!(
+            (wakes_at(Lane::Data), wakes_at(Lane::Interest)),
+            (1, ENTRIES / 2)
+        );
     }
 }

@@ -5,7 +5,7 @@
 //! there is no room, it waits in a list that is bounded in bytes.
 
 use super::crossing::RECHOSEN_BYTES_MAX;
-use super::deliver::Wire;
+use super::fanout::{Fanout, Wire};
 use super::records::{self, GroupList, Message, Origin, Rechosen, Record};
 use super::{Edge, Engine, Lane, Mutant};
 use crate::interest::{ConnKey, MatchHint};
@@ -145,7 +145,7 @@ impl Engine {
         let mut messages = 1;
         // Groups that nobody here can take the message for.
         let mut unserved = GroupList::default();
-        let mut deliver = |fanout: &mut super::deliver::Fanout<'_>, wire: &mut Wire<'_>| {
+        let mut deliver = |fanout: &mut Fanout<'_>, wire: &mut Wire<'_>| {
             if message.to_plain {
                 fanout.send_to_plain(wire);
             }

@@ -15,6 +15,7 @@ mod crossing;
 mod deadlines;
 mod deliver;
 mod edge;
+mod fanout;
 mod flush;
 mod inbound;
 mod lanes;
@@ -27,6 +28,7 @@ mod report;
 pub mod snapshot;
 #[cfg(test)]
 mod tests;
+mod tickets;
 mod turn;
 
 use std::collections::VecDeque;
