@@ -70,6 +70,12 @@ impl ShardSet {
         Self(self.0 & !other.0)
     }
 
+    /// The shards below `shard`, and the others.
+    pub fn split_at(self, shard: u16) -> (Self, Self) {
+        let below = Self((1 << (shard & 63)) - 1);
+        (self & below, self.without(below))
+    }
+
     /// The shards, lowest number first.
     #[inline]
     pub fn iter(self) -> impl Iterator<Item = u16> {
@@ -126,6 +132,9 @@ mod tests {
             set.without(ShardSet::one(0)).iter().collect::<Vec<_>>(),
             [3, 63]
         );
+        let (below, rest) = set.split_at(3);
+        assert_eq!(below.iter().collect::<Vec<_>>(), [0]);
+        assert_eq!(rest.iter().collect::<Vec<_>>(), [3, 63]);
         assert!(ShardSet::others(1, 0).is_empty());
     }
 }

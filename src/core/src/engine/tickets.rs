@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::connection::Pause;
+use super::turn::{TURN_IN_BYTES, TURN_OUT_BYTES};
 use super::{Edge, Engine, Lane, Mutant};
 use crate::interest::ConnKey;
 use crate::shard_set::ShardSet;
@@ -18,6 +19,8 @@ pub(super) struct Tickets {
     waiting: Vec<[BTreeMap<u64, ConnKey>; 2]>,
     /// Shards whose lanes somebody waits for.
     lanes: [ShardSet; 2],
+    /// The shard whose lanes are looked at first.
+    first: u16,
     /// Whoever is served now holds a ticket: nobody comes before it.
     is_served: bool,
 }
@@ -28,6 +31,12 @@ impl Tickets {
             waiting: (0..shards).map(|_| Default::default()).collect(),
             ..Tickets::default()
         }
+    }
+
+    /// The shard to begin with this time.
+    fn rotate(&mut self) -> u16 {
+        self.first = (self.first + 1) % self.waiting.len().max(1) as u16;
+        self.first
     }
 }
 
@@ -69,12 +78,20 @@ impl Engine {
         tickets.lanes[lane.index()].insert(shard);
     }
 
-    /// Serves those who waited for room, as far as there is some, longest first. Gives the bytes received.
-    pub(super) fn serve_tickets(&mut self, edge: &mut impl Edge, in_bytes_max: usize) -> usize {
+    /// Serves those who waited for room, as far as there is some, longest first, and at most for half of a
+    /// turn: the rest is for those who need not wait. Gives the bytes received.
+    pub(super) fn serve_tickets(&mut self, edge: &mut impl Edge) -> usize {
         let mut in_bytes = 0;
+        if self.crossing.tickets.lanes == [ShardSet::NONE; 2] {
+            return in_bytes;
+        }
+        let first = self.crossing.tickets.rotate();
         for lane in Lane::ALL {
-            for shard in self.crossing.tickets.lanes[lane.index()].iter() {
-                while in_bytes < in_bytes_max && !self.is_turn_full() {
+            let waiting = self.crossing.tickets.lanes[lane.index()];
+            // Whoever waits for the highest shard must not always come last.
+            let (before, from) = waiting.split_at(first);
+            for shard in from.iter().chain(before.iter()) {
+                while in_bytes < TURN_IN_BYTES / 2 && self.turn_out_bytes < TURN_OUT_BYTES / 2 {
                     let has_room = match lane {
                         Lane::Data => self.crossing.has_room(edge, shard),
                         Lane::Interest => {

@@ -25,7 +25,7 @@ const UNFINISHED_COPIED_MAX: usize = 64 * 1024;
 /// The shard's receive buffer.
 pub(super) const BUFFER_BYTES: usize = UNFINISHED_COPIED_MAX + READ_BYTES_ALONE;
 /// Bytes received in one turn, more or less.
-const TURN_IN_BYTES: usize = 1024 * 1024;
+pub(super) const TURN_IN_BYTES: usize = 1024 * 1024;
 /// Bytes delivered in one turn, more or less: a fan-out is never split.
 pub(super) const TURN_OUT_BYTES: usize = 2 * 1024 * 1024;
 /// A batch for one connection that is flushed at once, so that a large fan-out stays in the cache.
@@ -57,7 +57,7 @@ impl Engine {
             self.note_ready(*ready);
         }
         self.see_interest(edge);
-        let in_bytes = self.serve_tickets(edge, TURN_IN_BYTES);
+        let in_bytes = self.serve_tickets(edge);
         self.serve_hot(edge, in_bytes);
         self.take_some(edge);
         self.send_rechosen(edge);
