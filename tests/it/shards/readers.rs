@@ -141,14 +141,23 @@ fn assert_not_stalled(waits: &[Duration]) {
     );
 }
 
-/// Asserts that each of these was cut for what was pending, and that this was counted and logged once.
+/// Asserts that each of these was cut, and that this was counted and logged once. For what was pending, as a
+/// rule; on a machine that is so busy that the publisher takes longer than `write_deadline`, for that.
 fn assert_cut(server: &Server, dead: &[RawClient]) {
     for client in dead {
         let entry = closed_entry(server, client.cid());
-        assert_eq!(entry["reason"], "Slow Consumer (Pending Bytes)");
+        let reason = entry["reason"].as_str().unwrap_or_default();
+        assert!(
+            [
+                "Slow Consumer (Pending Bytes)",
+                "Slow Consumer (Write Deadline)"
+            ]
+            .contains(&reason),
+            "{reason}"
+        );
     }
     assert_eq!(server.varz()["slow_consumers"], dead.len());
-    let text = "Slow Consumer Detected: MaxPending of 1048576 Exceeded";
+    let text = "Slow Consumer Detected: ";
     let lines = || server.log().matches(text).count();
     wait_until(LIMIT, "a log line for each", || lines() >= dead.len());
     assert_eq!(

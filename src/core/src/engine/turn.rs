@@ -212,6 +212,9 @@ impl Engine {
                 (0, false)
             }
             Received::Eof => {
+                // K3 holds for the end of a connection, too: the peer may have closed its side because of a
+                // message's PONG, and reads on.
+                self.take_visible(edge);
                 self.end(edge, key, CloseReason::ClientClosed);
                 (0, false)
             }

@@ -63,6 +63,13 @@ impl Shards {
         self.settle();
     }
 
+    /// The connection breaks, and its shard sees that before it takes anything from the others.
+    fn break_off(&mut self, conn: Conn) {
+        let world = &mut self.0[conn.0];
+        world.wire(conn.1).is_broken = true;
+        world.settle();
+    }
+
     fn received(&mut self, from: Conn) -> String {
         self.0[from.0].received(from.1)
     }
@@ -222,7 +229,7 @@ fn a_responder_that_has_just_gone_is_reported() {
         s.0[0].put(requester.1, "PUB svc inbox 0\r\n\r\n");
         s.0[0].settle();
         for responder in responders {
-            s.0[responder.0].finish(responder.1);
+            s.break_off(responder);
         }
         s.settle();
         assert_eq!(s.received(requester), status, "{queue}{shards}");
@@ -240,7 +247,7 @@ fn a_vanished_member_has_its_message_chosen_anew() {
     // What was published is on its way to both when one of them leaves.
     s.0[0].put(publisher.1, "PUB foo 0\r\n\r\n".repeat(n));
     s.0[0].settle();
-    s.0[1].finish(gone.1);
+    s.break_off(gone);
     s.settle();
     let got = s.received(left);
     assert_eq!(got.matches("MSG foo 1 ").count(), n);
@@ -249,7 +256,7 @@ fn a_vanished_member_has_its_message_chosen_anew() {
     // Nobody left at all: it ends.
     s.0[0].put(publisher.1, "PUB foo 0\r\n\r\n");
     s.0[0].settle();
-    s.0[2].finish(left.1);
+    s.break_off(left);
     s.settle();
 }
 
@@ -324,4 +331,17 @@ fn a_reader_that_lags_slows_publishers_elsewhere() {
         world.advance(millis(100));
     }
     assert_eq!(s.0[1].engine.stats().slow_consumers, 0);
+}
+
+#[test]
+fn what_was_published_before_an_end_comes_first() {
+    let mut s = Shards::new(2, 4);
+    let (publisher, reader) = (s.connect(0, ""), s.connect(1, ""));
+    s.send(reader, "SUB foo 1\r\n");
+    s.0[0].put(publisher.1, "PUB foo 2\r\nhi\r\nPING\r\n");
+    s.0[0].settle();
+    assert_eq!(s.received(publisher), "PONG\r\n");
+    // Its peer closes its side, perhaps because of that PONG, and reads on.
+    s.0[1].finish(reader.1);
+    assert_eq!(s.received(reader), "MSG foo 1 2\r\nhi\r\n");
 }
