@@ -164,7 +164,7 @@ async fn park<S: Service, D: Driver>(
         return io.driver.turn().await;
     }
     let woken = io.driver.park(until.min(heartbeat)).await?;
-    if woken == Woken::Deadline && until >= heartbeat && has_work() && inbox.wake.is_asleep() {
+    if woken == Woken::Deadline && has_work() && inbox.wake.is_asleep() {
         let grace = Instant::now() + CLAIM_GRACE;
         let woken = io.driver.park(grace).await?;
         if woken == Woken::Deadline && inbox.wake.is_asleep() {
