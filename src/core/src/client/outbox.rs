@@ -14,6 +14,8 @@
 use std::collections::VecDeque;
 use std::io::IoSlice;
 
+use crate::proto::Run;
+
 /// First chunk of a quiet connection, in bytes.
 const SMALL_CHUNK_BYTES: usize = 4 * 1024;
 /// Further chunks, and the first of a connection that filled one the last time.
@@ -170,6 +172,29 @@ impl Outbox {
         }
     }
 
+    /// Appends `head` and a tail of `run`, for each of its messages.
+    ///
+    /// # Cost
+    /// As [`Run::append_to`]; an allocation only if the pool has no chunk left.
+    #[inline]
+    pub fn push_run(&mut self, pool: &mut ChunkPool, head: &[u8], run: &Run<'_>) {
+        let each = head.len() + run.tail_len();
+        self.pending += each * run.count();
+        self.is_busy |= each * run.count() > SMALL_CHUNK_BYTES;
+        let mut left = Some(*run);
+        while let Some(run) = left {
+            let fitting = run.first((self.tail.capacity() - self.tail.len()) / each);
+            if fitting.count() > 0 {
+                fitting.append_to(&mut self.tail, head);
+                left = run.behind(fitting.count());
+            } else if let Some(tail) = run.tails().next() {
+                self.push_over_chunks(pool, head);
+                self.push_over_chunks(pool, tail);
+                left = run.behind(1);
+            }
+        }
+    }
+
     #[inline(never)]
     fn push_over_chunks(&mut self, pool: &mut ChunkPool, mut bytes: &[u8]) {
         loop {
@@ -316,19 +341,31 @@ mod tests {
     proptest! {
         #[test]
         fn what_goes_in_comes_out(
-            steps in prop::collection::vec((0..200_000usize, 0..300usize, 0..150_000usize), 1..40)
+            steps in prop::collection::vec(
+                (0..200_000usize, 0..300usize, 0..150_000usize, 1..200usize),
+                1..40,
+            )
         ) {
             let (mut outbox, mut pool) = (Outbox::default(), ChunkPool::default());
             let (mut want, mut got) = (Vec::new(), Vec::new());
             let mut next = 0u8;
-            for (rest, head, take) in steps {
+            for (rest, head, take, count) in steps {
                 let mut piece = |n: usize| -> Vec<u8> {
                     (0..n).map(|_| { next = next.wrapping_add(1); next }).collect()
                 };
                 let (head, rest) = (piece(head), piece(rest));
-                outbox.push(&mut pool, &head, &rest);
-                want.extend(head);
-                want.extend(rest);
+                let tail_len = rest.len() / count;
+                if let Some(run) = Run::new(&rest, tail_len, tail_len, 0, count) {
+                    outbox.push_run(&mut pool, &head, &run);
+                    for tail in run.tails() {
+                        want.extend_from_slice(&head);
+                        want.extend_from_slice(tail);
+                    }
+                } else {
+                    outbox.push(&mut pool, &head, &rest);
+                    want.extend(head);
+                    want.extend(rest);
+                }
                 got.extend(drain(&mut outbox, &mut pool, take));
                 prop_assert_eq!(outbox.pending_bytes(), want.len() - got.len());
             }

@@ -90,6 +90,8 @@ pub(crate) struct Connection {
     /// When a write was last tried though nobody had told of room.
     pub(crate) last_try: Time,
 
+    /// The last look at receivers that found this one among them (see `Fanout::takes_runs`).
+    pub(crate) run_round: u64,
     pub(crate) hint: MatchHint,
     pub(crate) subs: ConnSubs,
     /// Received and not yet handled: an unfinished operation, or what a pause left.
@@ -137,6 +139,7 @@ impl Connection {
             last_activity: now,
             last_progress: now,
             last_try: now,
+            run_round: 0,
             hint: MatchHint::default(),
             subs: ConnSubs::default(),
             input: Vec::new(),

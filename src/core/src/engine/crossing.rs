@@ -11,6 +11,7 @@ use super::records::{self, GroupList, Groups, Message, Origin};
 use super::tickets::Tickets;
 use super::{Edge, Engine, Lane, Mutant};
 use crate::interest::ConnKey;
+use crate::proto::Run;
 use crate::shard_set::ShardSet;
 
 /// Bytes from which on a batch goes to its lane in mid-turn.
@@ -158,6 +159,20 @@ impl Crossing {
             body_len,
         };
         self.push_message(to, publisher, &message)
+    }
+
+    /// Writes a run for the plain subscriptions of `to`: messages as the one before, which was written to the
+    /// same open batch. Gives the bytes it took.
+    #[inline]
+    pub(super) fn push_run(&mut self, to: u16, run: &Run<'_>) -> usize {
+        let batch = self.open_batch(to);
+        let before = batch.bytes.len();
+        records::push_run(&mut batch.bytes, run);
+        let len = batch.bytes.len();
+        if len >= BATCH_BYTES {
+            self.full.insert(to);
+        }
+        len - before
     }
 
     /// Writes a record as it is.

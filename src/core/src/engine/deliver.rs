@@ -12,7 +12,7 @@ use super::{Edge, Engine};
 use crate::client::CloseReason;
 use crate::interest::{ConnKey, MatchHint, MatchRef};
 use crate::proto::quote::Printable;
-use crate::proto::{ParseLimits, Publish, encode, parse_repeat};
+use crate::proto::{ParseLimits, Publish, Run, count_repeats, encode, parse_repeat};
 
 /// What a run of publishes did, and what it leaves to be done.
 pub(super) struct Delivered<'a> {
@@ -32,18 +32,27 @@ pub(super) struct Delivered<'a> {
     last_len: usize,
 }
 
+/// The bytes of a publish, and those behind them.
+#[derive(Clone, Copy)]
+pub(super) struct Input<'a> {
+    pub(super) op: &'a [u8],
+    /// Empty if each message needs a look of its own.
+    pub(super) rest: &'a [u8],
+}
+
 impl Engine {
-    /// Hands a message to everyone who wants it, and then those behind it in `rest` as long as
-    /// they go to the same subject and leave nothing to be done: one match serves them all.
+    /// Hands a message to everyone who wants it, and then those behind it as long as they go to the same
+    /// subject and leave nothing to be done: one match serves them all.
     #[inline]
     pub(super) fn deliver<'a>(
         &mut self,
         key: ConnKey,
         found: MatchRef,
         publish: &Publish<'a>,
-        rest: &'a [u8],
+        input: Input<'a>,
         limits: &ParseLimits,
     ) -> Delivered<'a> {
+        let Input { op, rest } = input;
         let mut run = Delivered {
             run_len: 0,
             messages: 1,
@@ -67,6 +76,7 @@ impl Engine {
         let mut fanout = self.fanout(found, key, no_echo_to);
         fanout.wants_status = wants_status && publish.reply.is_some();
         let mut reply = publish.reply;
+        let are_headed = publish.has_headers();
         match (publish.headers, publish.tail) {
             (None, Some(tail)) => {
                 fanout.send(&mut Wire::Plain {
@@ -76,6 +86,13 @@ impl Engine {
             }
             _ => fanout.send_varied(publish),
         }
+        // What the next operation is compared with.
+        let mut last = publish
+            .tail
+            .filter(|_| publish.headers.is_some() == are_headed)
+            .map(|tail| (op, tail.len(), publish.body.len()));
+        // Found out when there is a run.
+        let mut takes_runs = None;
         let mut sent_before = 0;
         loop {
             let is_unanswered = wants_status && fanout.tally.sent() == sent_before;
@@ -87,7 +104,38 @@ impl Engine {
             if fanout.tally.out_bytes >= out_bytes_max || fanout.has_full_batch() {
                 break;
             }
-            let Some(next) = parse_repeat(&rest[run.run_len..], publish.subject, limits) else {
+            let behind = &rest[run.run_len..];
+            if let Some((op, tail_len, body_len)) = last
+                && !fanout.wants_status
+                && takes_runs != Some(false)
+            {
+                let line_len = op.len() - body_len - 2;
+                let max = if fanout.set.is_empty() {
+                    usize::MAX
+                } else {
+                    fanout.run_max(tail_len, out_bytes_max)
+                };
+                let count = count_repeats(op, line_len, behind, max);
+                let tails = behind.get(op.len() - tail_len..).unwrap_or_default();
+                if let Some(repeats) = Run::new(tails, op.len(), tail_len, body_len, count) {
+                    if takes_runs.is_none() {
+                        takes_runs = Some(fanout.takes_runs(are_headed));
+                    }
+                    if takes_runs == Some(true) {
+                        fanout.is_run = true;
+                        fanout.send_run(&repeats, are_headed);
+                        run.run_len += op.len() * count;
+                        run.messages += count as u64;
+                        run.body_bytes += (body_len * count) as u64;
+                        sent_before = u64::MAX;
+                        continue;
+                    }
+                }
+            }
+            if are_headed {
+                break;
+            }
+            let Some(next) = parse_repeat(behind, publish.subject, limits) else {
                 break;
             };
             if wants_status {
@@ -100,6 +148,7 @@ impl Engine {
                 payload_len: next.body_len,
             });
             reply = next.reply;
+            last = Some((&behind[..next.len], next.tail.len(), next.body_len));
             run.run_len += next.len;
             run.messages += 1;
             run.body_bytes += next.body_len as u64;

@@ -8,10 +8,14 @@ use super::turn::early_flush_bytes;
 use super::{Engine, Limits, Lists, Mutant};
 use crate::client::ChunkPool;
 use crate::interest::{ConnKey, Group, MatchRef, MatchSet, Subs, Target};
-use crate::proto::{Publish, encode};
+use crate::proto::{Publish, Run, encode};
 use crate::rng::Rng;
 use crate::shard_set::ShardSet;
 use crate::time::Time;
+
+/// Bytes of a run that one receiver gets before the next one does: what is copied from should stay in the cache,
+/// and who is flushed early should not get much more than that.
+const RUN_BYTES_MAX: usize = 16 * 1024;
 
 /// What receivers get of one message.
 pub(super) enum Wire<'a> {
@@ -61,6 +65,8 @@ pub(super) struct Fanout<'a> {
     pub(super) is_run: bool,
     /// A batch for another shard has the size to go.
     is_batch_full: bool,
+    /// Bytes of a run that one receiver gets at a time.
+    run_bytes_max: usize,
     pub(super) tally: Tally,
 }
 
@@ -107,6 +113,7 @@ impl Engine {
             is_local: set.shards().is_empty(),
             is_run: false,
             is_batch_full: false,
+            run_bytes_max: RUN_BYTES_MAX.min(self.limits.pending_bytes_max / 8),
             tally: Tally::default(),
         }
     }
@@ -167,6 +174,125 @@ impl Fanout<'_> {
         for target in &set.plain {
             self.enqueue(target, wire);
         }
+    }
+
+    /// Whether runs can be handed on whole: each receiver gets all messages of a run before the next one gets
+    /// any, so none may have two subscriptions, which want them message by message, nor a queue group choose.
+    #[inline]
+    pub(super) fn takes_runs(&mut self, are_headed: bool) -> bool {
+        let is_simple = self.set.groups.is_empty() && (self.is_local || !are_headed);
+        is_simple && self.takes_plain_runs(are_headed)
+    }
+
+    /// The same for what is to go to the plain subscriptions of this shard alone.
+    fn takes_plain_runs(&mut self, are_headed: bool) -> bool {
+        let set = self.set;
+        match &set.plain[..] {
+            [] => true,
+            [one] => self.takes_run(one, are_headed),
+            _ => {
+                self.lists.round += 1;
+                set.plain
+                    .iter()
+                    .all(|target| self.takes_run(target, are_headed))
+            }
+        }
+    }
+
+    #[inline]
+    fn takes_run(&mut self, target: &Target, are_headed: bool) -> bool {
+        let round = self.lists.round;
+        let Some(connection) = self.connections.find_mut(target.conn) else {
+            return true;
+        };
+        let is_first = connection.run_round != round || self.set.plain.len() == 1;
+        connection.run_round = round;
+        is_first && !connection.is_traced && (!are_headed || connection.client.headers)
+    }
+
+    /// How many messages of `tail_len` may be handed on at once, if all receivers are to get
+    /// `out_bytes_max` together, more or less.
+    #[inline]
+    pub(super) fn run_max(&self, tail_len: usize, out_bytes_max: usize) -> usize {
+        let receivers = self.set.plain.len() + self.set.plain_shards().iter().count();
+        let each = self.set.prefix_len() + tail_len;
+        let all = out_bytes_max.saturating_sub(self.tally.out_bytes) / receivers.max(1);
+        all.min(self.run_bytes_max) / each
+    }
+
+    /// A run to the plain subscriptions of this shard, and to the others.
+    #[inline]
+    pub(super) fn send_run(&mut self, run: &Run<'_>, are_headed: bool) {
+        self.send_run_to_plain(run, are_headed);
+        for shard in self.set.plain_shards().iter() {
+            self.tally.out_bytes += self.crossing.push_run(shard, run);
+            self.tally.crossed += run.count() as u64;
+        }
+        self.is_batch_full |= !self.crossing.full.is_empty();
+    }
+
+    /// As much of a run from another shard to the plain subscriptions of this one as should go at once. Gives the
+    /// number of messages, one at least.
+    pub(super) fn send_some(&mut self, run: &Run<'_>) -> usize {
+        let count = self.run_max(run.tail_len(), super::turn::TURN_OUT_BYTES);
+        if count > 1 && self.takes_plain_runs(false) {
+            let some = run.first(count);
+            self.send_run_to_plain(&some, false);
+            return some.count();
+        }
+        let some = run.first(1);
+        let payload_len = run.body_len();
+        for tail in some.tails() {
+            self.send_to_plain(&mut Wire::Plain { tail, payload_len });
+        }
+        some.count()
+    }
+
+    /// A run to the plain subscriptions of this shard. Neighbours whose lines begin with the same text, as they
+    /// do where clients are alike, share what is written.
+    #[inline]
+    pub(super) fn send_run_to_plain(&mut self, run: &Run<'_>, are_headed: bool) {
+        let set = self.set;
+        let from = usize::from(!are_headed);
+        if let [target] = &set.plain[..] {
+            self.enqueue_run(target, run, from);
+            return;
+        }
+        let mut block = std::mem::take(self.scratch);
+        let mut of_block: &[u8] = &[];
+        for (at, target) in set.plain.iter().enumerate() {
+            let prefix = &set.prefix(target)[from..];
+            if of_block != prefix {
+                let next = set.plain.get(at + 1);
+                if next.is_none_or(|next| set.prefix(next)[from..] != *prefix) {
+                    self.enqueue_run(target, run, from);
+                    continue;
+                }
+                block.clear();
+                run.append_to(&mut block, prefix);
+                of_block = prefix;
+            }
+            let each = prefix.len() + run.tail_len();
+            self.enqueue_some(target, run.count() as u64, |connection, pool, _, count| {
+                let bytes = &block[..each * count as usize];
+                connection.outbox.push(pool, &[], bytes);
+                run.body_len()
+            });
+        }
+        *self.scratch = block;
+    }
+
+    #[inline]
+    fn enqueue_run(&mut self, target: &Target, run: &Run<'_>, from: usize) {
+        self.enqueue_some(
+            target,
+            run.count() as u64,
+            |connection, pool, prefix, count| {
+                let run = run.first(count as usize);
+                connection.outbox.push_run(pool, &prefix[from..], &run);
+                run.body_len()
+            },
+        );
     }
 
     /// To one member of a group, from a random one on the first that can take it. False if none can.
@@ -325,6 +451,34 @@ impl Fanout<'_> {
     /// One copy for one subscription; false if it cannot take it.
     #[inline]
     fn enqueue(&mut self, target: &Target, wire: &mut Wire<'_>) -> bool {
+        // `HMSG …` without its first letter is `MSG …`.
+        self.enqueue_some(target, 1, |connection, pool, prefix, _| match wire {
+            Wire::Plain { tail, payload_len } => {
+                connection.outbox.push(pool, &prefix[1..], tail);
+                *payload_len
+            }
+            Wire::Varied(varied) if connection.client.headers && !varied.headed.is_empty() => {
+                connection.outbox.push(pool, prefix, varied.headed);
+                varied.publish.body.len()
+            }
+            Wire::Varied(varied) => {
+                connection
+                    .outbox
+                    .push(pool, &prefix[1..], varied.plain_tail());
+                varied.publish.body.len() - varied.publish.headers.map_or(0, |h| h.len)
+            }
+        })
+    }
+
+    /// Messages for one subscription: as many of `count` as it still takes, which `push` puts into its outbox.
+    /// That gives the bytes of each payload. False if it takes none.
+    #[inline(always)]
+    fn enqueue_some(
+        &mut self,
+        target: &Target,
+        count: u64,
+        push: impl FnOnce(&mut Connection, &mut ChunkPool, &[u8], u64) -> usize,
+    ) -> bool {
         let Some(connection) = self.connections.find_mut(target.conn) else {
             return false;
         };
@@ -332,37 +486,25 @@ impl Fanout<'_> {
             return false;
         }
         let sub = &mut self.subs[target.sub];
-        if sub.max != 0 && sub.delivered >= sub.max {
-            return false;
+        let mut count = count;
+        if sub.max != 0 {
+            count = count.min(sub.max.saturating_sub(sub.delivered));
+            if count == 0 {
+                return false;
+            }
         }
-        sub.delivered += 1;
+        sub.delivered += count;
         if sub.delivered == sub.max {
             self.lists.expired.push(target.sub);
         }
-        let prefix = self.set.prefix(target);
         let before = connection.outbox.pending_bytes();
-        // `HMSG …` without its first letter is `MSG …`.
-        let payload_len = match wire {
-            Wire::Plain { tail, payload_len } => {
-                connection.outbox.push(self.pool, &prefix[1..], tail);
-                *payload_len
-            }
-            Wire::Varied(varied) if connection.client.headers && !varied.headed.is_empty() => {
-                connection.outbox.push(self.pool, prefix, varied.headed);
-                varied.publish.body.len()
-            }
-            Wire::Varied(varied) => {
-                connection
-                    .outbox
-                    .push(self.pool, &prefix[1..], varied.plain_tail());
-                varied.publish.body.len() - varied.publish.headers.map_or(0, |h| h.len)
-            }
-        };
-        connection.traffic.out_msgs += 1;
-        connection.traffic.out_bytes += payload_len as u64;
+        let payload_len = push(connection, self.pool, self.set.prefix(target), count);
+        let payload_bytes = payload_len as u64 * count;
+        connection.traffic.out_msgs += count;
+        connection.traffic.out_bytes += payload_bytes;
         connection.last_activity = self.now;
-        self.tally.copies += 1;
-        self.tally.payload_bytes += payload_len as u64;
+        self.tally.copies += count;
+        self.tally.payload_bytes += payload_bytes;
         let pending = connection.outbox.pending_bytes();
         self.tally.out_bytes += pending - before;
         if !connection.is_dirty {

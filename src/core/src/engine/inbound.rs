@@ -9,6 +9,7 @@ use super::fanout::{Fanout, Wire};
 use super::records::{self, GroupList, Message, Origin, Rechosen, Record};
 use super::{Edge, Engine, Lane, Mutant};
 use crate::interest::{ConnKey, MatchHint};
+use crate::proto::Run;
 use crate::shard_set::ShardSet;
 use crate::time::Time;
 
@@ -90,46 +91,63 @@ impl Engine {
 
     fn deliver_batch(&mut self, edge: &mut impl Edge, from: u16, batch: &[u8]) {
         let mut rest = batch;
-        let mut publisher = ConnKey(u32::MAX);
         let mut subject: &[u8] = &[];
+        let mut origin = Origin {
+            shard: from,
+            key: ConnKey(u32::MAX),
+        };
         // Told once in a batch.
         let mut slowed = None;
         while let Some(record) = Record::read(&mut rest, subject) {
-            match record {
-                Record::Publisher(key) => publisher = key,
-                Record::SlowDown(key) => self.mind_lag(key),
-                Record::GoOn(key) => self.go_on(key),
-                Record::Unanswered(key, reply) => self.tell_no_responders(key, reply),
-                Record::Message(message) => {
-                    subject = message.subject;
-                    let origin = Origin {
-                        shard: from,
-                        key: publisher,
-                    };
-                    let slowing = self.deliver_inbound(edge, origin, &message, &mut rest);
-                    if let Some(reader) = slowing
-                        && message.rechosen.is_none()
-                        && slowed != Some(publisher)
-                        && self.is_open(reader)
-                    {
-                        slowed = Some(publisher);
-                        self.await_reader(reader, origin);
-                        self.tell_publisher(edge, origin, true);
-                    }
-                    self.flush_large(edge);
+            let (message, mut run) = match record {
+                Record::Publisher(key) => {
+                    origin.key = key;
+                    continue;
+                }
+                Record::SlowDown(key) => {
+                    self.mind_lag(key);
+                    continue;
+                }
+                Record::GoOn(key) => {
+                    self.go_on(key);
+                    continue;
+                }
+                Record::Unanswered(key, reply) => {
+                    self.tell_no_responders(key, reply);
+                    continue;
+                }
+                Record::Message(message) => (message, None),
+                Record::Run(run) => (Message::first_of(&run, subject), Some(run)),
+            };
+            subject = message.subject;
+            loop {
+                let slowing = self.deliver_inbound(edge, origin, &message, &mut run, &mut rest);
+                if let Some(reader) = slowing
+                    && message.rechosen.is_none()
+                    && slowed != Some(origin.key)
+                    && self.is_open(reader)
+                {
+                    slowed = Some(origin.key);
+                    self.await_reader(reader, origin);
+                    self.tell_publisher(edge, origin, true);
+                }
+                self.flush_large(edge);
+                if run.is_none() {
+                    break;
                 }
             }
         }
         debug_assert!(rest.is_empty(), "a batch of messages is malformed");
     }
 
-    /// Delivers a message here, and those behind it in `rest` that need no more than it does. Gives a
-    /// reader that lags.
+    /// Delivers a message here, or instead of it as much of `run` as should go at once, and those behind it in
+    /// `rest` that need no more than it does. Leaves in `run` what is left of one, and gives a reader that lags.
     fn deliver_inbound<'a>(
         &mut self,
         edge: &mut impl Edge,
         origin: Origin,
         message: &Message<'a>,
+        run: &mut Option<Run<'a>>,
         rest: &mut &'a [u8],
     ) -> Option<ConnKey> {
         let hint = &mut self.peer_hints[usize::from(origin.shard)];
@@ -157,17 +175,26 @@ impl Engine {
                 }
             }
         };
-        if message.headers_len.is_some() {
+        if run.is_some() {
+            messages = 0;
+        } else if message.headers_len.is_some() {
             fanout.with_varied(&message.publish(), deliver);
         } else {
             let (tail, payload_len) = (message.tail, message.body_len);
             deliver(&mut fanout, &mut Wire::Plain { tail, payload_len });
-            while fanout.is_plain()
-                && !fanout.has_full_batch()
-                && let Some((tail, payload_len)) = records::read_repeat(rest)
-            {
-                messages += 1;
-                fanout.send_to_plain(&mut Wire::Plain { tail, payload_len });
+        }
+        if message.headers_len.is_none() {
+            while fanout.is_plain() && !fanout.has_full_batch() {
+                if let Some(repeats) = run.take().or_else(|| records::read_run(rest)) {
+                    let sent = fanout.send_some(&repeats);
+                    messages += sent as u64;
+                    *run = repeats.behind(sent);
+                } else if let Some((tail, payload_len)) = records::read_repeat(rest) {
+                    messages += 1;
+                    fanout.send_to_plain(&mut Wire::Plain { tail, payload_len });
+                } else {
+                    break;
+                }
             }
         }
         let is_plain = fanout.is_plain();

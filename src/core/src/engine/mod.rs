@@ -133,6 +133,8 @@ struct Lists {
     expired: Vec<SubId>,
     /// Deliveries of that message to be traced.
     traced: Vec<SubId>,
+    /// Number of the last look at whether a connection is twice among some receivers.
+    round: u64,
 }
 
 /// The NATS server on one shard.

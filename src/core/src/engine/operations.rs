@@ -1,6 +1,7 @@
 //! What each operation of a client does. Step 3 (admit) of the PUB path.
 
 use super::connection::Pause;
+use super::deliver::Input;
 use super::log::Level;
 use super::records::Origin;
 use super::{Edge, Engine, Lane, Mutant};
@@ -83,15 +84,15 @@ impl Engine {
             .is_some_and(super::connection::Connection::is_open)
     }
 
-    /// A publish, and with it those behind it in `rest` that go to the same subject: a run. Says
-    /// how many bytes of `rest` that took.
+    /// A publish, and with it those behind it that go to the same subject. Says how many
+    /// bytes behind it that took.
     #[inline]
     pub(super) fn handle_publish(
         &mut self,
         edge: &mut impl Edge,
         key: ConnKey,
         publish: &Publish<'_>,
-        rest: &[u8],
+        mut input: Input<'_>,
         limits: &ParseLimits,
     ) -> (usize, Flow) {
         let Some(publisher) = self.connections.find_mut(key) else {
@@ -106,7 +107,8 @@ impl Engine {
             && let Some(wait) = self.reserve(edge, shards)
         {
             if self.is_without(Mutant::NotAllOrNothing) {
-                self.deliver(key, found, publish, &[], limits);
+                input.rest = &[];
+                self.deliver(key, found, publish, input, limits);
             }
             return (0, wait);
         }
@@ -116,16 +118,14 @@ impl Engine {
         let is_remarkable =
             publisher.client.verbose | publisher.client.pedantic | publisher.is_traced;
         let is_system = publish.subject.starts_with(SYSTEM_PREFIX);
-        let rest = if is_remarkable || is_system {
+        if is_remarkable || is_system {
             if !self.remark_publish(key, publish) {
                 self.count_received(key, 1, publish.body.len() as u64);
                 return (0, Flow::Continue);
             }
-            &[]
-        } else {
-            rest
-        };
-        let delivered = self.deliver(key, found, publish, rest, limits);
+            input.rest = &[];
+        }
+        let delivered = self.deliver(key, found, publish, input, limits);
         self.count_received(key, delivered.messages, delivered.body_bytes);
         if !self.crossing.full.is_empty() {
             self.publish(edge);

@@ -5,6 +5,7 @@
 //!   message     2 | flags | groups u16 | subject u32 | tail u32 | body u32
 //!                 | [header block u32] [tried u64, origin u64] | groups: (length u32, name)* | subject | tail
 //!   repeat      5 | tail u32 | body u32 | tail                  as the message before, to the plain subscriptions
+//!   run         7 | count u32 | tail u32 | body u32 | tails     so many of those, all of one length
 //!   unanswered  6 | key u32 | length u32 | reply               nobody got this publisher's request
 //!   slow down   3 | key u32                                     a reader of this publisher lags
 //!   go on       4 | key u32                                     it has caught up
@@ -12,7 +13,7 @@
 //! Numbers are little-endian; those of a message are lengths. A tail is `[reply ][hdr ]size␍␊body␍␊`.
 
 use crate::interest::ConnKey;
-use crate::proto::{Headers, Publish};
+use crate::proto::{Headers, Publish, Run};
 use crate::shard_set::ShardSet;
 
 const PUBLISHER: u8 = 1;
@@ -21,6 +22,7 @@ const SLOW_DOWN: u8 = 3;
 const GO_ON: u8 = 4;
 const REPEAT: u8 = 5;
 const UNANSWERED: u8 = 6;
+const RUN: u8 = 7;
 
 /// For the plain subscriptions of the shard.
 const TO_PLAIN: u8 = 1;
@@ -41,6 +43,8 @@ pub(super) enum Record<'a> {
     /// Whose messages follow.
     Publisher(ConnKey),
     Message(Message<'a>),
+    /// Messages as the one before, to the plain subscriptions.
+    Run(Run<'a>),
     /// A reader of this publisher lags.
     SlowDown(ConnKey),
     /// The reader has caught up.
@@ -167,6 +171,32 @@ pub(super) fn read_repeat<'a>(batch: &mut &'a [u8]) -> Option<(&'a [u8], usize)>
     Some((tail, (lens >> 32) as usize))
 }
 
+/// Writes messages for the plain subscriptions to the subject of the one before, of the same publisher.
+pub(super) fn push_run(out: &mut Vec<u8>, run: &Run<'_>) {
+    let mut head = [RUN; 13];
+    // Parts of one read, which is far less than 4 GiB.
+    head[1..5].copy_from_slice(&(run.count() as u32).to_le_bytes());
+    head[5..9].copy_from_slice(&(run.tail_len() as u32).to_le_bytes());
+    head[9..].copy_from_slice(&(run.body_len() as u32).to_le_bytes());
+    out.extend_from_slice(&head);
+    run.append_to(out, &[]);
+}
+
+/// Takes a run off a batch, if that is what comes first.
+#[inline]
+pub(super) fn read_run<'a>(batch: &mut &'a [u8]) -> Option<Run<'a>> {
+    let (head, rest) = batch.split_first_chunk::<13>()?;
+    let [RUN, lens @ ..] = head else {
+        return None;
+    };
+    let mut lens = &lens[..];
+    let (count, tail_len) = (take_len(&mut lens)?, take_len(&mut lens)?);
+    let body_len = take_len(&mut lens)?;
+    let (tails, rest) = rest.split_at_checked(count.checked_mul(tail_len)?)?;
+    *batch = rest;
+    Run::new(tails, tail_len, tail_len, body_len, count)
+}
+
 pub(super) fn push_publisher(out: &mut Vec<u8>, key: ConnKey) {
     push_key(out, PUBLISHER, key);
 }
@@ -191,6 +221,22 @@ fn push_key(out: &mut Vec<u8>, kind: u8, key: ConnKey) {
 }
 
 impl<'a> Message<'a> {
+    /// The first message of a run to the subject of the message before.
+    pub(super) fn first_of(run: &Run<'a>, subject: &'a [u8]) -> Self {
+        Message {
+            to_plain: true,
+            is_same_subject: true,
+            is_no_echo: false,
+            wants_status: false,
+            rechosen: None,
+            headers_len: None,
+            groups: Groups::default(),
+            subject,
+            tail: run.tails().next().unwrap_or_default(),
+            body_len: run.body_len(),
+        }
+    }
+
     /// Writes the record. The subject is left out if `is_same_subject`.
     #[inline]
     pub(super) fn write(&self, out: &mut Vec<u8>) {
@@ -287,6 +333,7 @@ impl<'a> Record<'a> {
                     body_len,
                 }))
             }
+            RUN => read_run(batch).map(Record::Run),
             UNANSWERED => {
                 let bytes = take(batch, 5)?;
                 let key = ConnKey(u32::from_le_bytes(bytes[1..].try_into().ok()?));

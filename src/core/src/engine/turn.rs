@@ -8,6 +8,7 @@ use std::mem;
 use std::time::Duration;
 
 use super::connection::Life;
+use super::deliver::Input;
 use super::operations::Flow;
 use super::{Edge, Engine, Level, Limits, Mutant, Ready, Received};
 use crate::client::CloseReason;
@@ -331,7 +332,11 @@ impl Engine {
                     Ok(Parsed::Op(op, len)) => {
                         let end = at + len;
                         let (run_len, flow) = if let Op::Publish(publish) = &op {
-                            self.handle_publish(edge, key, publish, &input[end..], &limits)
+                            let input = Input {
+                                op: &input[at..end],
+                                rest: &input[end..],
+                            };
+                            self.handle_publish(edge, key, publish, input, &limits)
                         } else {
                             (0, self.handle_op(edge, key, &op))
                         };

@@ -191,6 +191,12 @@ impl MatchSet {
         &self.text[target.prefix_start as usize..][..target.prefix_len as usize]
     }
 
+    /// Bytes of a line in front of the sid, about.
+    #[inline]
+    pub fn prefix_len(&self) -> usize {
+        VERB.len() + self.subject_len as usize
+    }
+
     /// The name of a group of this set.
     pub fn group_name(&self, group: &Group) -> &[u8] {
         &self.text[group.name_start as usize..][..group.name_len as usize]

@@ -10,10 +10,12 @@ mod line;
 mod op;
 mod parser;
 pub mod quote;
+mod run;
 
 pub use error::{ParseError, ProtocolError};
 pub use op::{Headers, Op, Publish};
 pub use parser::{ParseLimits, Parsed, Repeat, parse, parse_repeat};
+pub use run::{Run, count_repeats};
 
 #[cfg(test)]
 mod tests;

@@ -10,13 +10,13 @@ use crate::interest::ConnKey;
 const ROUNDS_MAX: usize = 10_000;
 
 /// A server of several shards.
-struct Shards(Vec<World>);
+pub(super) struct Shards(Vec<World>);
 
 /// A connection: shard and key.
-type Conn = (usize, ConnKey);
+pub(super) type Conn = (usize, ConnKey);
 
 impl Shards {
-    fn new(shards: u16, capacity: usize) -> Self {
+    pub(super) fn new(shards: u16, capacity: usize) -> Self {
         Shards::with(shards, capacity, Limits::default())
     }
 
@@ -35,7 +35,7 @@ impl Shards {
         Shards(worlds.collect())
     }
 
-    fn connect(&mut self, shard: usize, members: &str) -> Conn {
+    pub(super) fn connect(&mut self, shard: usize, members: &str) -> Conn {
         (shard, self.0[shard].connect_with(members))
     }
 
@@ -54,11 +54,15 @@ impl Shards {
         panic!("the engines do not come to rest");
     }
 
+    pub(super) fn worlds(&self) -> &[World] {
+        &self.0
+    }
+
     fn moves(&self) -> u64 {
         self.0[0].wires.ends.as_ref().map_or(0, Ends::moves)
     }
 
-    fn send(&mut self, to: Conn, text: impl AsRef<[u8]>) {
+    pub(super) fn send(&mut self, to: Conn, text: impl AsRef<[u8]>) {
         self.0[to.0].put(to.1, text);
         self.settle();
     }
@@ -70,7 +74,7 @@ impl Shards {
         world.settle();
     }
 
-    fn received(&mut self, from: Conn) -> String {
+    pub(super) fn received(&mut self, from: Conn) -> String {
         self.0[from.0].received(from.1)
     }
 }

@@ -12,6 +12,7 @@ mod lanes;
 mod model;
 mod protocol;
 mod report;
+mod runs;
 mod slow_consumers;
 mod slowing;
 mod timers;
