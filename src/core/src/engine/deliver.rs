@@ -4,7 +4,7 @@
 //! Nothing here allocates per message: the match result is cached with ready-made line
 //! prefixes, a delivery is a prefix and one copy of the message's tail.
 
-use super::fanout::Wire;
+use super::fanout::{LastOp, Wire};
 use super::log::Level;
 use super::operations::Flow;
 use super::turn::TURN_OUT_BYTES;
@@ -12,7 +12,7 @@ use super::{Edge, Engine};
 use crate::client::CloseReason;
 use crate::interest::{ConnKey, MatchHint, MatchRef};
 use crate::proto::quote::Printable;
-use crate::proto::{ParseLimits, Publish, Run, count_repeats, encode, parse_repeat};
+use crate::proto::{ParseLimits, Publish, encode, parse_repeat};
 
 /// What a run of publishes did, and what it leaves to be done.
 pub(super) struct Delivered<'a> {
@@ -86,13 +86,16 @@ impl Engine {
             }
             _ => fanout.send_varied(publish),
         }
-        // What the next operation is compared with.
-        let mut last = publish
-            .tail
-            .filter(|_| publish.headers.is_some() == are_headed)
-            .map(|tail| (op, tail.len(), publish.body.len()));
-        // Found out when there is a run.
-        let mut takes_runs = None;
+        let may_repeat = publish.tail.is_some() && fanout.set.groups.is_empty();
+        // Those behind it are compared with an operation that has the same lengths as the one before it, so that
+        // publishers whose sizes vary pay next to nothing.
+        let mut last_lens = (op.len(), publish.body.len());
+        let mut repeated = (may_repeat && are_headed).then(|| LastOp {
+            op,
+            tail_len: publish.tail.map_or(0, <[u8]>::len),
+            body_len: publish.body.len(),
+            is_headed: are_headed,
+        });
         let mut sent_before = 0;
         loop {
             let is_unanswered = wants_status && fanout.tally.sent() == sent_before;
@@ -105,32 +108,16 @@ impl Engine {
                 break;
             }
             let behind = &rest[run.run_len..];
-            if let Some((op, tail_len, body_len)) = last
-                && !fanout.wants_status
-                && takes_runs != Some(false)
-            {
-                let line_len = op.len() - body_len - 2;
-                let max = if fanout.set.is_empty() {
-                    usize::MAX
-                } else {
-                    fanout.run_max(tail_len, out_bytes_max)
-                };
-                let count = count_repeats(op, line_len, behind, max);
-                let tails = behind.get(op.len() - tail_len..).unwrap_or_default();
-                if let Some(repeats) = Run::new(tails, op.len(), tail_len, body_len, count) {
-                    if takes_runs.is_none() {
-                        takes_runs = Some(fanout.takes_runs(are_headed));
-                    }
-                    if takes_runs == Some(true) {
-                        fanout.is_run = true;
-                        fanout.send_run(&repeats, are_headed);
-                        run.run_len += op.len() * count;
-                        run.messages += count as u64;
-                        run.body_bytes += (body_len * count) as u64;
-                        sent_before = u64::MAX;
-                        continue;
-                    }
+            if let Some(last) = &repeated {
+                if !fanout.wants_status
+                    && let Some(count) = fanout.send_repeats(last, behind, out_bytes_max)
+                {
+                    run.run_len += last.op.len() * count;
+                    run.messages += count as u64;
+                    run.body_bytes += (last.body_len * count) as u64;
+                    continue;
                 }
+                repeated = None;
             }
             if are_headed {
                 break;
@@ -148,7 +135,16 @@ impl Engine {
                 payload_len: next.body_len,
             });
             reply = next.reply;
-            last = Some((&behind[..next.len], next.tail.len(), next.body_len));
+            let lens = (next.len, next.body_len);
+            if lens == last_lens && may_repeat {
+                repeated = Some(LastOp {
+                    op: &behind[..next.len],
+                    tail_len: next.tail.len(),
+                    body_len: next.body_len,
+                    is_headed: false,
+                });
+            }
+            last_lens = lens;
             run.run_len += next.len;
             run.messages += 1;
             run.body_bytes += next.body_len as u64;

@@ -8,7 +8,7 @@ use super::turn::early_flush_bytes;
 use super::{Engine, Limits, Lists, Mutant};
 use crate::client::ChunkPool;
 use crate::interest::{ConnKey, Group, MatchRef, MatchSet, Subs, Target};
-use crate::proto::{Publish, Run, encode};
+use crate::proto::{Publish, Run, count_repeats, encode};
 use crate::rng::Rng;
 use crate::shard_set::ShardSet;
 use crate::time::Time;
@@ -23,6 +23,20 @@ pub(super) enum Wire<'a> {
     Plain { tail: &'a [u8], payload_len: usize },
     /// A line that was not canonical, or one with headers, which not everyone takes.
     Varied(Varied<'a>),
+}
+
+/// A publish that those behind it may repeat: only their payloads differ.
+pub(super) struct LastOp<'a> {
+    pub(super) op: &'a [u8],
+    pub(super) tail_len: usize,
+    pub(super) body_len: usize,
+    pub(super) is_headed: bool,
+}
+
+impl LastOp<'_> {
+    fn line_len(&self) -> usize {
+        self.op.len() - self.body_len - 2
+    }
 }
 
 /// A message that has to be written anew for some of its receivers, or for all.
@@ -65,6 +79,8 @@ pub(super) struct Fanout<'a> {
     pub(super) is_run: bool,
     /// A batch for another shard has the size to go.
     is_batch_full: bool,
+    /// Whether the plain receivers take runs; found out when there is one.
+    are_runs_taken: Option<bool>,
     /// Bytes of a run that one receiver gets at a time.
     run_bytes_max: usize,
     pub(super) tally: Tally,
@@ -113,6 +129,7 @@ impl Engine {
             is_local: set.shards().is_empty(),
             is_run: false,
             is_batch_full: false,
+            are_runs_taken: None,
             run_bytes_max: RUN_BYTES_MAX.min(self.limits.pending_bytes_max / 8),
             tally: Tally::default(),
         }
@@ -176,27 +193,53 @@ impl Fanout<'_> {
         }
     }
 
+    /// Hands on the messages at the start of `behind` that repeat `last` and may go at once, and gives their number;
+    /// `None` if there is none, or if each has to go by itself.
+    #[inline(never)]
+    pub(super) fn send_repeats(
+        &mut self,
+        last: &LastOp<'_>,
+        behind: &[u8],
+        out_bytes_max: usize,
+    ) -> Option<usize> {
+        if !self.takes_runs(last.is_headed) {
+            return None;
+        }
+        let max = if self.set.is_empty() {
+            usize::MAX
+        } else {
+            self.run_max(last.tail_len, out_bytes_max)
+        };
+        let count = count_repeats(last.op, last.line_len(), behind, max);
+        let stride = last.op.len();
+        let tails = behind.get(stride - last.tail_len..)?;
+        let run = Run::new(tails, stride, last.tail_len, last.body_len, count)?;
+        self.is_run = true;
+        self.send_run(&run, last.is_headed);
+        Some(count)
+    }
+
     /// Whether runs can be handed on whole: each receiver gets all messages of a run before the next one gets
     /// any, so none may have two subscriptions, which want them message by message, nor a queue group choose.
     #[inline]
-    pub(super) fn takes_runs(&mut self, are_headed: bool) -> bool {
+    fn takes_runs(&mut self, are_headed: bool) -> bool {
         let is_simple = self.set.groups.is_empty() && (self.is_local || !are_headed);
         is_simple && self.takes_plain_runs(are_headed)
     }
 
     /// The same for what is to go to the plain subscriptions of this shard alone.
     fn takes_plain_runs(&mut self, are_headed: bool) -> bool {
-        let set = self.set;
-        match &set.plain[..] {
-            [] => true,
-            [one] => self.takes_run(one, are_headed),
-            _ => {
-                self.lists.round += 1;
-                set.plain
-                    .iter()
-                    .all(|target| self.takes_run(target, are_headed))
-            }
+        if let Some(is_so) = self.are_runs_taken {
+            return is_so;
         }
+        let set = self.set;
+        self.lists.round += 1;
+        let is_so = set
+            .plain
+            .iter()
+            .all(|target| self.takes_run(target, are_headed));
+        self.are_runs_taken = Some(is_so);
+        is_so
     }
 
     #[inline]
@@ -205,7 +248,7 @@ impl Fanout<'_> {
         let Some(connection) = self.connections.find_mut(target.conn) else {
             return true;
         };
-        let is_first = connection.run_round != round || self.set.plain.len() == 1;
+        let is_first = connection.run_round != round;
         connection.run_round = round;
         is_first && !connection.is_traced && (!are_headed || connection.client.headers)
     }

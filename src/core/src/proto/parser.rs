@@ -15,6 +15,7 @@ use memchr::memchr;
 use super::error::ParseError;
 use super::line;
 use super::op::{Headers, Op, Publish};
+use super::run::is_same;
 
 /// Limits the parser enforces.
 #[derive(Clone, Copy, Debug)]
@@ -79,10 +80,10 @@ pub struct Repeat<'a> {
 /// `None` means that [`parse`] has to say what there is. It would say the same.
 #[inline]
 pub fn parse_repeat<'a>(buf: &'a [u8], subject: &[u8], limits: &ParseLimits) -> Option<Repeat<'a>> {
-    let rest = buf
-        .strip_prefix(b"PUB ")?
-        .strip_prefix(subject)?
-        .strip_prefix(b" ")?;
+    let (named, rest) = buf.strip_prefix(b"PUB ")?.split_at_checked(subject.len())?;
+    let rest = rest
+        .strip_prefix(b" ")
+        .filter(|_| is_same(named, subject))?;
     let (reply, size_at) = match rest.first()? {
         b'0'..=b'9' if is_size(rest) => (None, 0),
         _ => {

@@ -160,31 +160,24 @@ pub fn count_repeats(op: &[u8], line_len: usize, buf: &[u8], max: usize) -> usiz
         .count()
 }
 
-/// Whether two texts of one length are the same. Short ones, as most lines are, are compared by two loads that may
-/// overlap instead of a call.
+/// Whether two texts of one length are the same. Short ones, as most lines and subjects are, are compared by two
+/// loads that may overlap instead of a call.
 #[inline(always)]
-fn is_same(a: &[u8], b: &[u8]) -> bool {
-    if let (Some(a_head), Some(b_head), Some(a_end), Some(b_end)) = (
-        a.first_chunk::<16>(),
-        b.first_chunk::<16>(),
-        a.last_chunk::<16>(),
-        b.last_chunk::<16>(),
-    ) {
-        let is_short = a.len() <= 32;
-        return u128::from_ne_bytes(*a_head) == u128::from_ne_bytes(*b_head)
-            && u128::from_ne_bytes(*a_end) == u128::from_ne_bytes(*b_end)
-            && (is_short || a == b);
+pub(super) fn is_same(a: &[u8], b: &[u8]) -> bool {
+    if a.len() > 32 {
+        return a == b;
     }
-    if let (Some(a_head), Some(b_head), Some(a_end), Some(b_end)) = (
-        a.first_chunk::<8>(),
-        b.first_chunk::<8>(),
-        a.last_chunk::<8>(),
-        b.last_chunk::<8>(),
-    ) {
-        return u64::from_ne_bytes(*a_head) == u64::from_ne_bytes(*b_head)
-            && u64::from_ne_bytes(*a_end) == u64::from_ne_bytes(*b_end);
-    }
-    a == b
+    are_ends_same::<16>(a, b)
+        .or_else(|| are_ends_same::<8>(a, b))
+        .or_else(|| are_ends_same::<4>(a, b))
+        .unwrap_or_else(|| a == b)
+}
+
+/// Whether the first and the last `N` bytes of both are the same; `None` if one has less.
+#[inline(always)]
+fn are_ends_same<const N: usize>(a: &[u8], b: &[u8]) -> Option<bool> {
+    let heads = a.first_chunk::<N>()? == b.first_chunk::<N>()?;
+    Some(heads & (a.last_chunk::<N>()? == b.last_chunk::<N>()?))
 }
 
 #[cfg(test)]
