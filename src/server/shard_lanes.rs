@@ -85,6 +85,11 @@ impl ShardLanes {
 
 impl Lanes for ShardLanes {
     #[inline]
+    fn entries(&self) -> usize {
+        ENTRIES
+    }
+
+    #[inline]
     fn room(&mut self, to: u16, lane: Lane) -> usize {
         self.rings.room(ShardId(to), lane.index())
     }

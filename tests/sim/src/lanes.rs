@@ -48,6 +48,11 @@ pub(crate) struct Lanes {
 }
 
 impl Lanes {
+    /// Entries of the longest lane.
+    pub(crate) fn entries(&self) -> usize {
+        self.capacity.into_iter().max().unwrap_or(0)
+    }
+
     pub(crate) fn new(shards: usize, capacity: [usize; KINDS]) -> Self {
         let mut rings = Vec::new();
         rings.resize_with(shards * shards * KINDS, Ring::default);

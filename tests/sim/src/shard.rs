@@ -160,6 +160,10 @@ impl ShardEdge<'_> {
 }
 
 impl Lanes for ShardEdge<'_> {
+    fn entries(&self) -> usize {
+        self.shared_mut().lanes.entries()
+    }
+
     fn room(&mut self, to: u16, lane: Lane) -> usize {
         let (to, kind) = (usize::from(to), lane.index());
         self.step(Step::Room(to, kind));

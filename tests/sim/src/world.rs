@@ -318,6 +318,9 @@ impl World {
     }
 }
 
+/// Turns of some shards end in the middle of a batch, of others never.
+const TURN_WORKS: [usize; 4] = [2 * 1024 * 1024, 64, 500, 4000];
+
 fn setup(shard: usize, shards: usize, seed: u64, hash_seed: u64) -> Setup {
     let number = |n: usize| u16::try_from(n).expect("few shards");
     Setup {
@@ -326,6 +329,7 @@ fn setup(shard: usize, shards: usize, seed: u64, hash_seed: u64) -> Setup {
         limits: Limits {
             // Readers may stop for as long as the schedule likes.
             write_deadline: Duration::from_secs(3_600),
+            turn_work: TURN_WORKS[(seed % 4) as usize],
             ..Limits::default()
         },
         info: ServerInfo {

@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 
+use super::inbound::Inbound;
 use super::operations::Flow;
 use super::records::{self, GroupList, Groups, Message, Origin};
 use super::tickets::Tickets;
@@ -14,12 +15,16 @@ use crate::interest::ConnKey;
 use crate::proto::Run;
 use crate::shard_set::ShardSet;
 
-/// Bytes from which on a batch goes to its lane in mid-turn.
+/// Bytes from which on a batch goes to its lane in mid-turn, at most.
 pub(super) const BATCH_BYTES: usize = 32 * 1024;
+/// The same as long as the receiver has not said what its batches come to.
+pub(super) const BATCH_BYTES_FIRST: usize = 4 * 1024;
+/// Bytes of interest from which on it goes to the lanes in mid-turn. All that is visible is applied at once (K3).
+const INTEREST_BATCH_BYTES: usize = 8 * 1024;
 /// The largest buffer that comes back from a lane and is kept.
 const BUFFER_BYTES_MAX: usize = 4 * BATCH_BYTES;
 /// Removals and changes of weight told at one time.
-const CHANGES_PER_PUBLISH: usize = 2048;
+const CHANGES_PER_PUBLISH: usize = 512;
 /// Bytes of re-chosen messages that may wait for room.
 pub(super) const RECHOSEN_BYTES_MAX: usize = 1024 * 1024;
 
@@ -32,6 +37,8 @@ struct Batch {
     /// Where the subject of what was written last stands.
     subject_at: usize,
     subject_len: usize,
+    /// Bytes from which on it goes.
+    go_bytes: usize,
 }
 
 impl Batch {
@@ -60,8 +67,12 @@ pub(super) struct Crossing {
     pub(super) list: GroupList,
     /// Something was taken from a lane since the last publish: who waits for the room is to be told.
     pub(super) has_taken: bool,
-    /// Lanes of messages that may hold more.
+    /// Lanes of messages that may hold more, and those a half delivered batch is of.
     pub(super) unread: ShardSet,
+    /// Batches that a full turn left half delivered, by sender.
+    pub(super) parked: Vec<Option<Inbound>>,
+    /// Bytes that each sender was last told its batches should have.
+    pub(super) told_bytes: Vec<usize>,
     /// Re-chosen messages that wait for room, as records.
     pub(super) rechosen: VecDeque<Vec<u8>>,
     pub(super) rechosen_bytes: usize,
@@ -77,7 +88,12 @@ impl Crossing {
         let each = usize::from(shards);
         Crossing {
             others: ShardSet::others(shards, own),
-            batches: (0..each).map(|_| Batch::default()).collect(),
+            batches: (0..each)
+                .map(|_| Batch {
+                    go_bytes: BATCH_BYTES_FIRST,
+                    ..Batch::default()
+                })
+                .collect(),
             open: ShardSet::NONE,
             full: ShardSet::NONE,
             interest: Vec::new(),
@@ -85,6 +101,8 @@ impl Crossing {
             list: GroupList::default(),
             has_taken: false,
             unread: ShardSet::NONE,
+            parked: (0..each).map(|_| None).collect(),
+            told_bytes: vec![BATCH_BYTES_FIRST; each],
             rechosen: VecDeque::new(),
             rechosen_bytes: 0,
             rechosen_lanes: ShardSet::NONE,
@@ -118,7 +136,7 @@ impl Crossing {
             batch.subject_len = message.subject.len();
         }
         let len = batch.bytes.len();
-        if len >= BATCH_BYTES {
+        if len >= batch.go_bytes {
             self.full.insert(to);
         }
         len - before
@@ -141,7 +159,7 @@ impl Crossing {
         if is_repeat || batch.is_repeat(publisher, subject) {
             records::push_repeat(&mut batch.bytes, tail, body_len);
             let len = batch.bytes.len();
-            if len >= BATCH_BYTES {
+            if len >= batch.go_bytes {
                 self.full.insert(to);
             }
             return len - before;
@@ -169,7 +187,7 @@ impl Crossing {
         let before = batch.bytes.len();
         records::push_run(&mut batch.bytes, run);
         let len = batch.bytes.len();
-        if len >= BATCH_BYTES {
+        if len >= batch.go_bytes {
             self.full.insert(to);
         }
         len - before
@@ -181,7 +199,7 @@ impl Crossing {
         write(&mut batch.bytes);
         // It may be a message with a subject of its own, and of another publisher.
         (batch.publisher, batch.subject_len) = (None, 0);
-        if batch.bytes.len() >= BATCH_BYTES {
+        if batch.bytes.len() >= batch.go_bytes {
             self.full.insert(to);
         }
     }
@@ -190,6 +208,17 @@ impl Crossing {
     fn open_batch(&mut self, to: u16) -> &mut Batch {
         self.open.insert(to);
         &mut self.batches[usize::from(to)]
+    }
+
+    /// Bytes from which on a batch for `to` goes.
+    #[inline]
+    pub(super) fn go_bytes(&self, to: u16) -> usize {
+        self.batches[usize::from(to)].go_bytes
+    }
+
+    /// The receiver says how large batches should be.
+    pub(super) fn set_go_bytes(&mut self, to: u16, bytes: usize) {
+        self.batches[usize::from(to)].go_bytes = bytes.min(BATCH_BYTES);
     }
 
     /// Whether a message to `to` would find room, whoever else may wait for it.
@@ -232,7 +261,7 @@ impl Engine {
         if self.is_without(Mutant::NoCredits) {
             return None;
         }
-        if self.interest.outgoing_len() >= BATCH_BYTES {
+        if self.interest.outgoing_len() >= INTEREST_BATCH_BYTES {
             self.publish(edge);
         }
         let taken = self.taken_lanes(Lane::Interest);

@@ -7,7 +7,6 @@
 use super::fanout::{LastOp, Wire};
 use super::log::Level;
 use super::operations::Flow;
-use super::turn::TURN_OUT_BYTES;
 use super::{Edge, Engine};
 use crate::client::CloseReason;
 use crate::interest::{ConnKey, MatchHint, MatchRef};
@@ -68,10 +67,10 @@ impl Engine {
         let wants_status = publisher.client.no_responders;
         let no_echo_to = (!publisher.client.echo).then_some(key);
         let is_slowed = publisher.lagging_until > self.now;
-        let mut out_bytes_max = TURN_OUT_BYTES.saturating_sub(self.turn_out_bytes);
+        let mut work_max = self.limits.turn_work.saturating_sub(self.turn_work);
         if is_slowed {
             // One at a time.
-            (out_bytes_max, run.is_plain) = (0, false);
+            (work_max, run.is_plain) = (0, false);
         }
         let mut fanout = self.fanout(found, key, no_echo_to);
         fanout.wants_status = wants_status && publish.reply.is_some();
@@ -104,13 +103,13 @@ impl Engine {
                 run.is_plain = false;
                 break;
             }
-            if fanout.tally.out_bytes >= out_bytes_max || fanout.has_full_batch() {
+            if fanout.tally.work >= work_max || fanout.has_full_batch() {
                 break;
             }
             let behind = &rest[run.run_len..];
             if let Some(last) = &repeated {
                 if !fanout.wants_status
-                    && let Some(count) = fanout.send_repeats(last, behind, out_bytes_max)
+                    && let Some(count) = fanout.send_repeats(last, behind, work_max)
                 {
                     run.run_len += last.op.len() * count;
                     run.messages += count as u64;

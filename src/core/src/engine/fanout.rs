@@ -93,7 +93,7 @@ pub(super) struct Tally {
     pub(super) slowing: Option<ConnKey>,
     pub(super) copies: u64,
     payload_bytes: u64,
-    pub(super) out_bytes: usize,
+    pub(super) work: usize,
     /// Messages written to batches for other shards.
     crossed: u64,
 }
@@ -140,7 +140,7 @@ impl Engine {
         self.stats.out_msgs += tally.copies;
         self.stats.out_bytes += tally.payload_bytes;
         self.stats.crossed_out += tally.crossed;
-        self.turn_out_bytes += tally.out_bytes;
+        self.turn_work += tally.work;
     }
 }
 
@@ -200,7 +200,7 @@ impl Fanout<'_> {
         &mut self,
         last: &LastOp<'_>,
         behind: &[u8],
-        out_bytes_max: usize,
+        work_max: usize,
     ) -> Option<usize> {
         if !self.takes_runs(last.is_headed) {
             return None;
@@ -208,7 +208,7 @@ impl Fanout<'_> {
         let max = if self.set.is_empty() {
             usize::MAX
         } else {
-            self.run_max(last.tail_len, out_bytes_max)
+            self.run_max(last.tail_len, work_max)
         };
         let count = count_repeats(last.op, last.line_len(), behind, max);
         let stride = last.op.len();
@@ -254,13 +254,17 @@ impl Fanout<'_> {
     }
 
     /// How many messages of `tail_len` may be handed on at once, if all receivers are to get
-    /// `out_bytes_max` together, more or less.
+    /// `work_max` together, more or less.
     #[inline]
-    pub(super) fn run_max(&self, tail_len: usize, out_bytes_max: usize) -> usize {
+    pub(super) fn run_max(&self, tail_len: usize, work_max: usize) -> usize {
         let receivers = self.set.plain.len() + self.set.plain_shards().iter().count();
         let each = self.set.prefix_len() + tail_len;
-        let all = out_bytes_max.saturating_sub(self.tally.out_bytes) / receivers.max(1);
-        all.min(self.run_bytes_max) / each
+        let all = work_max.saturating_sub(self.tally.work) / receivers.max(1);
+        let shards = self.set.plain_shards().iter();
+        let go_bytes = shards.map(|shard| self.crossing.go_bytes(shard)).min();
+        all.min(self.run_bytes_max)
+            .min(go_bytes.unwrap_or(usize::MAX))
+            / each
     }
 
     /// A run to the plain subscriptions of this shard, and to the others.
@@ -268,7 +272,7 @@ impl Fanout<'_> {
     pub(super) fn send_run(&mut self, run: &Run<'_>, are_headed: bool) {
         self.send_run_to_plain(run, are_headed);
         for shard in self.set.plain_shards().iter() {
-            self.tally.out_bytes += self.crossing.push_run(shard, run);
+            self.tally.work += self.crossing.push_run(shard, run);
             self.tally.crossed += run.count() as u64;
         }
         self.is_batch_full |= !self.crossing.full.is_empty();
@@ -276,8 +280,8 @@ impl Fanout<'_> {
 
     /// As much of a run from another shard to the plain subscriptions of this one as should go at once. Gives the
     /// number of messages, one at least.
-    pub(super) fn send_some(&mut self, run: &Run<'_>) -> usize {
-        let count = self.run_max(run.tail_len(), super::turn::TURN_OUT_BYTES);
+    pub(super) fn send_some(&mut self, run: &Run<'_>, work_max: usize) -> usize {
+        let count = self.run_max(run.tail_len(), work_max);
         if count > 1 && self.takes_plain_runs(false) {
             let some = run.first(count);
             self.send_run_to_plain(&some, false);
@@ -370,7 +374,7 @@ impl Fanout<'_> {
             && !self.wants_status
         {
             for shard in shards.iter() {
-                self.tally.out_bytes += self.crossing.push_plain(
+                self.tally.work += self.crossing.push_plain(
                     shard,
                     self.publisher,
                     set.subject(),
@@ -454,7 +458,7 @@ impl Fanout<'_> {
             tail,
             body_len,
         };
-        self.tally.out_bytes += self.crossing.push_message(shard, self.publisher, &message);
+        self.tally.work += self.crossing.push_message(shard, self.publisher, &message);
         self.tally.crossed += 1;
         self.is_batch_full |= self.crossing.full.contains(shard);
         self.crossing.list = list;
@@ -549,7 +553,7 @@ impl Fanout<'_> {
         self.tally.copies += count;
         self.tally.payload_bytes += payload_bytes;
         let pending = connection.outbox.pending_bytes();
-        self.tally.out_bytes += pending - before;
+        self.tally.work += pending - before;
         if !connection.is_dirty {
             connection.is_dirty = true;
             self.lists.dirty.push(target.conn);

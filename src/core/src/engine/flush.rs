@@ -18,6 +18,11 @@ impl Engine {
         self.hand_over_log(edge);
         // Each of these is dirty, too.
         self.lists.large.clear();
+        let mut urgent = std::mem::take(&mut self.lists.urgent);
+        for key in urgent.drain(..) {
+            self.flush(edge, key);
+        }
+        self.lists.urgent = urgent;
         let mut dirty = std::mem::take(&mut self.lists.dirty);
         for &key in &dirty {
             if let Some(connection) = self.connections.find_mut(key) {

@@ -4,7 +4,9 @@
 //! chosen member has gone and has no stand-in here. It is chosen anew among the shards not tried yet, and if
 //! there is no room, it waits in a list that is bounded in bytes.
 
-use super::crossing::RECHOSEN_BYTES_MAX;
+use std::ops::Range;
+
+use super::crossing::{BATCH_BYTES, RECHOSEN_BYTES_MAX};
 use super::fanout::{Fanout, Wire};
 use super::records::{self, GroupList, Message, Origin, Rechosen, Record};
 use super::{Edge, Engine, Lane, Mutant};
@@ -17,6 +19,78 @@ use crate::time::Time;
 const BATCHES_PER_TURN: usize = 4;
 /// How long a publisher minds what it was told of a lagging reader on another shard.
 const LAG_MINDED: std::time::Duration = std::time::Duration::from_millis(20);
+
+/// Batches that should come to the work of one turn: a lane of them is taken at once before a PING (K3).
+const BATCHES_OF_A_TURN: usize = 8;
+/// Bytes of a batch below which its own cost would count.
+const BATCH_BYTES_MIN: usize = 256;
+
+/// A batch from another shard, and how far it is delivered.
+#[derive(Debug)]
+pub(super) struct Inbound {
+    bytes: Vec<u8>,
+    /// Where the next record begins.
+    at: usize,
+    /// What is left of the run in front of it.
+    run: Option<LeftRun>,
+    /// Where the subject of the last message stands.
+    subject: Range<usize>,
+    publisher: ConnKey,
+    /// Who was told last of a reader that lags.
+    slowed: Option<ConnKey>,
+    /// What delivering it has come to.
+    work: usize,
+}
+
+impl Inbound {
+    fn new(bytes: Vec<u8>) -> Self {
+        Inbound {
+            bytes,
+            at: 0,
+            run: None,
+            subject: 0..0,
+            publisher: ConnKey(u32::MAX),
+            slowed: None,
+            work: 0,
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        self.run.is_none() && self.at == self.bytes.len()
+    }
+}
+
+/// The rest of a run in a batch, whose tails lie side by side.
+#[derive(Debug)]
+struct LeftRun {
+    at: usize,
+    tail_len: usize,
+    body_len: usize,
+    count: usize,
+}
+
+impl LeftRun {
+    /// What is left of a run that ends at `end`.
+    fn new(run: &Run<'_>, end: usize) -> Self {
+        LeftRun {
+            at: end - run.count() * run.tail_len(),
+            tail_len: run.tail_len(),
+            body_len: run.body_len(),
+            count: run.count(),
+        }
+    }
+
+    fn of<'a>(&self, batch: &'a [u8]) -> Option<Run<'a>> {
+        let tails = &batch[self.at..];
+        Run::new(
+            tails,
+            self.tail_len,
+            self.tail_len,
+            self.body_len,
+            self.count,
+        )
+    }
+}
 
 /// What became of a re-chosen message.
 enum Sent {
@@ -39,8 +113,13 @@ impl Engine {
 
     fn apply_interest(&mut self, edge: &mut impl Edge) {
         let mut batch = std::mem::take(&mut self.inbound);
+        // What is published meanwhile is for the next look: its sender may be faster than this shard.
+        let entries = edge.entries();
         for from in self.crossing.others.iter() {
-            while edge.take(from, Lane::Interest, &mut batch) {
+            for _ in 0..entries + 1 {
+                if !edge.take(from, Lane::Interest, &mut batch) {
+                    break;
+                }
                 self.crossing.has_taken = true;
                 self.interest.apply(from, &batch);
                 batch.clear();
@@ -51,93 +130,159 @@ impl Engine {
         self.crossing.unread = self.crossing.others;
     }
 
-    /// Takes every message that is visible now.
+    /// Takes every message that is visible now, and no more: a sender may be faster than this shard.
     pub(super) fn take_visible(&mut self, edge: &mut impl Edge) {
         if self.crossing.others.is_empty() {
             return;
         }
         self.see_interest(edge);
         for from in self.crossing.unread.iter() {
-            while self.take_batch(edge, from) {}
+            let is_parked = self.crossing.parked[usize::from(from)].is_some();
+            for _ in 0..edge.entries() + usize::from(is_parked) {
+                if !self.take_batch(edge, from, usize::MAX) {
+                    break;
+                }
+            }
         }
     }
 
     /// Takes a share of the messages that are visible.
     pub(super) fn take_some(&mut self, edge: &mut impl Edge) {
         self.see_interest(edge);
+        let senders = self.crossing.unread.iter().count();
         for from in self.crossing.unread.iter() {
+            // Each has a share of its own, however much there is of others and of what was received here.
+            let work_max = self.turn_work + (self.limits.turn_work / 2 / senders.max(1)).max(1);
             for _ in 0..BATCHES_PER_TURN {
-                if !self.take_batch(edge, from) || self.is_turn_full() {
+                if !self.take_batch(edge, from, work_max) || self.turn_work >= work_max {
                     break;
                 }
             }
         }
     }
 
-    /// Takes one batch of messages. False if there is none.
-    fn take_batch(&mut self, edge: &mut impl Edge, from: u16) -> bool {
-        let mut batch = std::mem::take(&mut self.inbound);
-        let is_taken = edge.take(from, Lane::Data, &mut batch);
-        if is_taken {
-            self.crossing.has_taken = true;
-            self.deliver_batch(edge, from, &batch);
-            batch.clear();
+    /// Takes one batch of messages, or goes on with one that was parked, until the work of this turn comes to
+    /// `work_max`. False if there is none.
+    fn take_batch(&mut self, edge: &mut impl Edge, from: u16, work_max: usize) -> bool {
+        let mut inbound = match self.crossing.parked[usize::from(from)].take() {
+            Some(parked) => parked,
+            None => {
+                let mut bytes = std::mem::take(&mut self.inbound);
+                if !edge.take(from, Lane::Data, &mut bytes) {
+                    self.inbound = bytes;
+                    self.crossing.unread.remove(from);
+                    return false;
+                }
+                self.crossing.has_taken = true;
+                Inbound::new(bytes)
+            }
+        };
+        let work_before = self.turn_work;
+        self.deliver_batch(edge, from, &mut inbound, work_max);
+        self.count_builds();
+        inbound.work += self.turn_work - work_before;
+        if inbound.is_done() {
+            self.set_pace(edge, from, &inbound);
+            inbound.bytes.clear();
+            self.inbound = inbound.bytes;
         } else {
-            self.crossing.unread.remove(from);
+            self.crossing.parked[usize::from(from)] = Some(inbound);
         }
-        self.inbound = batch;
-        is_taken
+        true
     }
 
-    fn deliver_batch(&mut self, edge: &mut impl Edge, from: u16, batch: &[u8]) {
-        let mut rest = batch;
-        let mut subject: &[u8] = &[];
+    /// Tells the sender how large its batches should be for one of them, and so a lane of them, to be delivered
+    /// in good time: what a message comes to depends on its receivers here, of whom the sender knows only that
+    /// there are some.
+    fn set_pace(&mut self, edge: &mut impl Edge, from: u16, inbound: &Inbound) {
+        let told = self.crossing.told_bytes[usize::from(from)];
+        let len = inbound.bytes.len();
+        let batch_work = self.limits.turn_work / BATCHES_OF_A_TURN;
+        let wanted = (len * batch_work / inbound.work.max(1)).clamp(BATCH_BYTES_MIN, BATCH_BYTES);
+        // More only if the sender makes use of what it may.
+        let is_news = wanted * 2 <= told || (wanted > told && len * 2 >= told);
+        if is_news && self.crossing.has_room(edge, from) {
+            self.crossing
+                .push_record(from, |out| records::push_pace(out, wanted));
+            self.crossing.told_bytes[usize::from(from)] = wanted;
+        }
+    }
+
+    fn deliver_batch(
+        &mut self,
+        edge: &mut impl Edge,
+        from: u16,
+        inbound: &mut Inbound,
+        work_max: usize,
+    ) {
+        let bytes = &inbound.bytes[..];
+        let mut rest = &bytes[inbound.at..];
+        let mut subject = &bytes[inbound.subject.clone()];
+        let mut run = inbound.run.take().and_then(|left| left.of(bytes));
         let mut origin = Origin {
             shard: from,
-            key: ConnKey(u32::MAX),
+            key: inbound.publisher,
         };
-        // Told once in a batch.
-        let mut slowed = None;
-        while let Some(record) = Record::read(&mut rest, subject) {
-            let (message, mut run) = match record {
-                Record::Publisher(key) => {
-                    origin.key = key;
-                    continue;
+        while self.turn_work < work_max {
+            let message = if let Some(run) = &run {
+                Message::first_of(run, subject)
+            } else {
+                match Record::read(&mut rest, subject) {
+                    None => break,
+                    Some(Record::Message(message)) => message,
+                    Some(Record::Run(some)) => {
+                        run = Some(some);
+                        continue;
+                    }
+                    Some(other) => {
+                        self.take_note(&mut origin, other);
+                        continue;
+                    }
                 }
-                Record::SlowDown(key) => {
-                    self.mind_lag(key);
-                    continue;
-                }
-                Record::GoOn(key) => {
-                    self.go_on(key);
-                    continue;
-                }
-                Record::Unanswered(key, reply) => {
-                    self.tell_no_responders(key, reply);
-                    continue;
-                }
-                Record::Message(message) => (message, None),
-                Record::Run(run) => (Message::first_of(&run, subject), Some(run)),
             };
-            subject = message.subject;
-            loop {
-                let slowing = self.deliver_inbound(edge, origin, &message, &mut run, &mut rest);
-                if let Some(reader) = slowing
-                    && message.rechosen.is_none()
-                    && slowed != Some(origin.key)
-                    && self.is_open(reader)
-                {
-                    slowed = Some(origin.key);
-                    self.await_reader(reader, origin);
-                    self.tell_publisher(edge, origin, true);
-                }
-                self.flush_large(edge);
-                if run.is_none() {
-                    break;
-                }
+            if !message.is_same_subject {
+                let end = bytes.len() - rest.len() - message.tail.len();
+                inbound.subject = end - message.subject.len()..end;
+                subject = message.subject;
             }
+            let slowing =
+                self.deliver_inbound(edge, origin, &message, &mut run, &mut rest, work_max);
+            if let Some(reader) = slowing
+                && message.rechosen.is_none()
+                && inbound.slowed != Some(origin.key)
+                && self.is_open(reader)
+            {
+                // Told once in a batch.
+                inbound.slowed = Some(origin.key);
+                self.await_reader(reader, origin);
+                self.tell_publisher(edge, origin, true);
+            }
+            self.flush_large(edge);
         }
-        debug_assert!(rest.is_empty(), "a batch of messages is malformed");
+        let is_over = self.turn_work < work_max;
+        debug_assert!(
+            !is_over || rest.is_empty(),
+            "a batch of messages is malformed"
+        );
+        inbound.at = if is_over {
+            bytes.len()
+        } else {
+            bytes.len() - rest.len()
+        };
+        inbound.run = run.map(|run| LeftRun::new(&run, inbound.at));
+        inbound.publisher = origin.key;
+    }
+
+    /// A record that is no message.
+    fn take_note(&mut self, origin: &mut Origin, record: Record<'_>) {
+        match record {
+            Record::Publisher(key) => origin.key = key,
+            Record::SlowDown(key) => self.mind_lag(key),
+            Record::GoOn(key) => self.go_on(key),
+            Record::Unanswered(key, reply) => self.tell_no_responders(key, reply),
+            Record::Pace(bytes) => self.crossing.set_go_bytes(origin.shard, bytes),
+            Record::Message(_) | Record::Run(_) => {}
+        }
     }
 
     /// Delivers a message here, or instead of it as much of `run` as should go at once, and those behind it in
@@ -149,7 +294,9 @@ impl Engine {
         message: &Message<'a>,
         run: &mut Option<Run<'a>>,
         rest: &mut &'a [u8],
+        work_max: usize,
     ) -> Option<ConnKey> {
+        let work_max = work_max.saturating_sub(self.turn_work);
         let hint = &mut self.peer_hints[usize::from(origin.shard)];
         let found = self.interest.match_subject(message.subject, hint);
         let own = self.shard;
@@ -184,9 +331,9 @@ impl Engine {
             deliver(&mut fanout, &mut Wire::Plain { tail, payload_len });
         }
         if message.headers_len.is_none() {
-            while fanout.is_plain() && !fanout.has_full_batch() {
+            while fanout.is_plain() && !fanout.has_full_batch() && fanout.tally.work < work_max {
                 if let Some(repeats) = run.take().or_else(|| records::read_run(rest)) {
-                    let sent = fanout.send_some(&repeats);
+                    let sent = fanout.send_some(&repeats, work_max);
                     messages += sent as u64;
                     *run = repeats.behind(sent);
                 } else if let Some((tail, payload_len)) = records::read_repeat(rest) {

@@ -34,6 +34,11 @@ impl Lane {
 ///
 /// The bodies given here are those of a server with one shard.
 pub trait Lanes {
+    /// Entries of a lane: not more of one are visible at one moment.
+    fn entries(&self) -> usize {
+        0
+    }
+
     /// Entries that can be pushed to `to` now. Never less at the next call, unless something was
     /// pushed.
     fn room(&mut self, to: u16, lane: Lane) -> usize {

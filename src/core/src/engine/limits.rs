@@ -1,4 +1,4 @@
-//! Limits and timers that hold for every connection of a server.
+//! Limits and timers that hold for every connection of a server, and the length of a shard's turn.
 //!
 //! Defaults are those of gnatsd 1.2.0 but for
 //! the control line, which today's CONNECT with a JWT needs longer.
@@ -24,6 +24,9 @@ pub struct Limits {
     pub ping_max: u32,
     /// Whether publishers wait briefly for a reader that lags but reads.
     pub slow_fast_publishers: bool,
+    /// Work done in one turn for all connections together, more or less, in bytes delivered (each about 1 ns): a
+    /// fan-out is never split.
+    pub turn_work: usize,
 }
 
 impl Default for Limits {
@@ -37,6 +40,7 @@ impl Default for Limits {
             ping_interval: Duration::from_secs(120),
             ping_max: 2,
             slow_fast_publishers: true,
+            turn_work: 2 * 1024 * 1024,
         }
     }
 }

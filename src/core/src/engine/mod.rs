@@ -125,6 +125,8 @@ pub struct Opening {
 struct Lists {
     /// Connections with something to flush at the end of the turn.
     dirty: Vec<ConnKey>,
+    /// Those of them that have been sent a PONG: flushed first, so that nobody's round trip waits for a fan-out.
+    urgent: Vec<ConnKey>,
     /// Those of them whose batch is large enough to be flushed at once.
     large: Vec<ConnKey>,
     /// Connections that were given more than `max_pending`.
@@ -167,8 +169,10 @@ pub struct Engine {
     looks: Deadlines,
     /// When to give up memory that nobody needed lately, if there is some.
     trim_at: Option<Time>,
-    /// Bytes put into outboxes in this turn.
-    turn_out_bytes: usize,
+    /// Work done in this turn, in bytes put into outboxes and batches.
+    turn_work: usize,
+    /// Matches built when that was last looked at.
+    builds_seen: u64,
 
     /// The batch being taken from another shard.
     inbound: Vec<u8>,
@@ -225,7 +229,8 @@ impl Engine {
             pings: Deadlines::default(),
             looks: Deadlines::default(),
             trim_at: None,
-            turn_out_bytes: 0,
+            turn_work: 0,
+            builds_seen: 0,
             inbound: Vec::new(),
             buffer: vec![0; turn::BUFFER_BYTES],
             spare_input: Vec::new(),
@@ -366,7 +371,7 @@ impl Engine {
             trace_reply(&mut self.log, &connection.peer, line);
         }
         connection.outbox.push(&mut self.pool, line, &[]);
-        self.turn_out_bytes += line.len();
+        self.turn_work += line.len();
         let pending = connection.outbox.pending_bytes();
         if pending > self.limits.pending_bytes_max {
             self.lists.overfull.push(key);

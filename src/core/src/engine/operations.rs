@@ -4,6 +4,7 @@ use super::connection::Pause;
 use super::deliver::Input;
 use super::log::Level;
 use super::records::Origin;
+use super::turn::{MATCH_WORK, SUBSCRIPTION_WORK};
 use super::{Edge, Engine, Lane, Mutant};
 use crate::client::CloseReason;
 use crate::interest::{ConnKey, Inserted};
@@ -46,6 +47,9 @@ impl Engine {
             if !self.is_open(key) {
                 return Flow::Closed;
             }
+        }
+        if is_unsubscribe || matches!(op, Op::Subscribe { .. }) {
+            self.turn_work += SUBSCRIPTION_WORK;
         }
         let flow = match *op {
             Op::Publish(_) | Op::Okay => Flow::Continue,
@@ -127,6 +131,7 @@ impl Engine {
         }
         let delivered = self.deliver(key, found, publish, input, limits);
         self.count_received(key, delivered.messages, delivered.body_bytes);
+        self.count_builds();
         if !self.crossing.full.is_empty() {
             self.publish(edge);
         }
@@ -135,6 +140,14 @@ impl Engine {
         }
         let flow = self.follow_up(edge, key, publish, &delivered);
         (delivered.run_len, flow)
+    }
+
+    /// Matches that had to be built are work of this turn.
+    #[inline]
+    pub(super) fn count_builds(&mut self) {
+        let builds = self.interest.builds();
+        self.turn_work += (builds - self.builds_seen) as usize * MATCH_WORK;
+        self.builds_seen = builds;
     }
 
     #[inline]
@@ -345,6 +358,9 @@ impl Engine {
             && connection.client.protocol >= 1
             && info_changed_at >= Some(connection.start);
         self.enqueue(key, encode::PONG);
+        if self.lists.urgent.last() != Some(&key) {
+            self.lists.urgent.push(key);
+        }
         if missed_info {
             self.send_info(key);
         }

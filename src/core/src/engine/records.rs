@@ -8,6 +8,7 @@
 //!   run         7 | count u32 | tail u32 | body u32 | tails     so many of those, all of one length
 //!   unanswered  6 | key u32 | length u32 | reply               nobody got this publisher's request
 //!   slow down   3 | key u32                                     a reader of this publisher lags
+//!   pace        8 | bytes u32                                   how large batches to this shard should be
 //!   go on       4 | key u32                                     it has caught up
 //! ```
 //! Numbers are little-endian; those of a message are lengths. A tail is `[reply ][hdr ]size␍␊body␍␊`.
@@ -23,6 +24,7 @@ const GO_ON: u8 = 4;
 const REPEAT: u8 = 5;
 const UNANSWERED: u8 = 6;
 const RUN: u8 = 7;
+const PACE: u8 = 8;
 
 /// For the plain subscriptions of the shard.
 const TO_PLAIN: u8 = 1;
@@ -49,6 +51,8 @@ pub(super) enum Record<'a> {
     SlowDown(ConnKey),
     /// The reader has caught up.
     GoOn(ConnKey),
+    /// How large batches to the shard that says so should be, in bytes.
+    Pace(usize),
     /// Nobody got a request of this publisher, which listens for the reply.
     Unanswered(ConnKey, &'a [u8]),
 }
@@ -209,6 +213,11 @@ pub(super) fn push_go_on(out: &mut Vec<u8>, key: ConnKey) {
     push_key(out, GO_ON, key);
 }
 
+pub(super) fn push_pace(out: &mut Vec<u8>, bytes: usize) {
+    // A part of a batch, which has a few KiB.
+    push_key(out, PACE, ConnKey(bytes as u32));
+}
+
 pub(super) fn push_unanswered(out: &mut Vec<u8>, key: ConnKey, reply: &[u8]) {
     push_key(out, UNANSWERED, key);
     push_len(out, reply.len());
@@ -223,6 +232,12 @@ fn push_key(out: &mut Vec<u8>, kind: u8, key: ConnKey) {
 impl<'a> Message<'a> {
     /// The first message of a run to the subject of the message before.
     pub(super) fn first_of(run: &Run<'a>, subject: &'a [u8]) -> Self {
+        let tail = run.tails().next().unwrap_or_default();
+        Message::repeated(subject, tail, run.body_len())
+    }
+
+    /// A message to the plain subscriptions, with the subject of the one before.
+    fn repeated(subject: &'a [u8], tail: &'a [u8], body_len: usize) -> Self {
         Message {
             to_plain: true,
             is_same_subject: true,
@@ -232,8 +247,8 @@ impl<'a> Message<'a> {
             headers_len: None,
             groups: Groups::default(),
             subject,
-            tail: run.tails().next().unwrap_or_default(),
-            body_len: run.body_len(),
+            tail,
+            body_len,
         }
     }
 
@@ -320,18 +335,7 @@ impl<'a> Record<'a> {
             MESSAGE => read_message(batch, subject).map(Record::Message),
             REPEAT => {
                 let (tail, body_len) = read_repeat(batch)?;
-                Some(Record::Message(Message {
-                    to_plain: true,
-                    is_same_subject: true,
-                    is_no_echo: false,
-                    wants_status: false,
-                    rechosen: None,
-                    headers_len: None,
-                    groups: Groups::default(),
-                    subject,
-                    tail,
-                    body_len,
-                }))
+                Some(Record::Message(Message::repeated(subject, tail, body_len)))
             }
             RUN => read_run(batch).map(Record::Run),
             UNANSWERED => {
@@ -347,6 +351,7 @@ impl<'a> Record<'a> {
                     PUBLISHER => Some(Record::Publisher(key)),
                     SLOW_DOWN => Some(Record::SlowDown(key)),
                     GO_ON => Some(Record::GoOn(key)),
+                    PACE => Some(Record::Pace(key.0 as usize)),
                     _ => None,
                 }
             }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::connection::Pause;
-use super::turn::{TURN_IN_BYTES, TURN_OUT_BYTES};
+use super::turn::TURN_IN_BYTES;
 use super::{Edge, Engine, Lane, Mutant};
 use crate::interest::ConnKey;
 use crate::shard_set::ShardSet;
@@ -85,13 +85,14 @@ impl Engine {
         if self.crossing.tickets.lanes == [ShardSet::NONE; 2] {
             return in_bytes;
         }
+        let work_max = self.limits.turn_work / 2;
         let first = self.crossing.tickets.rotate();
         for lane in Lane::ALL {
             let waiting = self.crossing.tickets.lanes[lane.index()];
             // Whoever waits for the highest shard must not always come last.
             let (before, from) = waiting.split_at(first);
             for shard in from.iter().chain(before.iter()) {
-                while in_bytes < TURN_IN_BYTES / 2 && self.turn_out_bytes < TURN_OUT_BYTES / 2 {
+                while in_bytes < TURN_IN_BYTES / 2 && self.turn_work < work_max {
                     let has_room = match lane {
                         Lane::Data => self.crossing.has_room(edge, shard),
                         Lane::Interest => {

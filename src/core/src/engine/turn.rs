@@ -1,6 +1,6 @@
 //! A turn: what one pass of the shard's loop does.
 //!
-//! Work is counted, not timed: bytes in, bytes out. Every ready connection gets its share,
+//! Work is counted, not timed: bytes in, bytes out, and what else takes long. Every ready connection gets its share,
 //! and what one connection may cause in one turn is bounded, so that nobody waits long
 //! behind a flood. Steps 1 (receive) to 3 of the PUB path; the others are called from here.
 
@@ -27,8 +27,10 @@ const UNFINISHED_COPIED_MAX: usize = 64 * 1024;
 pub(super) const BUFFER_BYTES: usize = UNFINISHED_COPIED_MAX + READ_BYTES_ALONE;
 /// Bytes received in one turn, more or less.
 pub(super) const TURN_IN_BYTES: usize = 1024 * 1024;
-/// Bytes delivered in one turn, more or less: a fan-out is never split.
-pub(super) const TURN_OUT_BYTES: usize = 2 * 1024 * 1024;
+/// What a subscription that comes or goes is counted as.
+pub(super) const SUBSCRIPTION_WORK: usize = 2 * 1024;
+/// What a match is counted as that no kept result has answered.
+pub(super) const MATCH_WORK: usize = 1024;
 /// A batch for one connection that is flushed at once, so that a large fan-out stays in the cache.
 const EARLY_FLUSH_BYTES: usize = 64 * 1024;
 /// The largest buffer kept for the next operation that is received in place.
@@ -36,7 +38,7 @@ const SPARE_INPUT_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Time between two looks at memory that nobody needs.
 const TRIM_INTERVAL: Duration = Duration::from_secs(1);
 /// Subscriptions of ended connections removed in one turn.
-const REMOVALS_PER_TURN: usize = 2048;
+const REMOVALS_PER_TURN: usize = 1024;
 
 const _: () = assert!(READ_BYTES <= UNFINISHED_COPIED_MAX);
 
@@ -53,7 +55,7 @@ impl Engine {
     /// One pass: serve what is ready, flush what that produced, look at what is due.
     pub fn turn(&mut self, edge: &mut impl Edge, ready: &[Ready], now: Time) -> Next {
         self.now = now;
-        self.turn_out_bytes = 0;
+        self.turn_work = 0;
         for ready in ready {
             self.note_ready(*ready);
         }
@@ -152,7 +154,7 @@ impl Engine {
 
     /// Whether a turn has brought enough to be written.
     pub(super) fn is_turn_full(&self) -> bool {
-        self.turn_out_bytes >= TURN_OUT_BYTES
+        self.turn_work >= self.limits.turn_work
     }
 
     /// Reads from one connection and handles what came. Says how much that was, and whether
@@ -350,7 +352,7 @@ impl Engine {
                         if flow == Flow::Closed || (may_have_ended && !self.is_open(key)) {
                             return;
                         }
-                        if flow == Flow::Pause || self.turn_out_bytes >= TURN_OUT_BYTES {
+                        if flow == Flow::Pause || self.is_turn_full() {
                             has_backlog = at < input.len();
                             break;
                         }

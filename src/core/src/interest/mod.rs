@@ -329,6 +329,12 @@ impl Interest {
         (self.cache.set(result.slot), &mut self.subs)
     }
 
+    /// Matches so far that no kept result has answered.
+    #[inline]
+    pub fn builds(&self) -> u64 {
+        self.counts.matches - self.counts.cache_hits
+    }
+
     /// Puts a record where matching finds it, and tells the results that are kept.
     fn file(&mut self, id: SubId, subject: &[u8], receiver: &Receiver<'_>) {
         if subject::has_wildcard(subject) {

@@ -130,12 +130,14 @@ fn play(
     let publisher = server.connect(0, members);
     server.send(publisher, "SUB foo 9\r\nSUB quiet 10\r\n");
     let mut conns: Vec<Conn> = vec![publisher];
-    for reader in readers {
+    for (number, reader) in readers.iter().enumerate() {
         let conn = server.connect(reader.shard % usize::from(shards), reader.members);
         for (at, sub) in reader.subs.iter().enumerate() {
             // One of its own for each.
             let sid = format!("{}{at}", sub.sid);
-            let queue = sub.queue.map(|q| format!("{q} ")).unwrap_or_default();
+            // A group of one: which member of several is chosen depends on their order, which is open, too.
+            let queue = sub.queue.map(|q| format!("{q}{number}.{at} "));
+            let queue = queue.unwrap_or_default();
             server.send(conn, format!("SUB {} {queue}{sid}\r\n", sub.pattern));
             if let Some(max) = sub.max {
                 server.send(conn, format!("UNSUB {sid} {max}\r\n"));

@@ -193,6 +193,12 @@ impl Ends {
 }
 
 impl Lanes for Wires {
+    fn entries(&self) -> usize {
+        self.ends
+            .as_ref()
+            .map_or(0, |ends| ends.mesh.borrow().capacity)
+    }
+
     fn room(&mut self, to: u16, lane: Lane) -> usize {
         let Some(ends) = &self.ends else { return 0 };
         let mesh = ends.mesh.borrow();
