@@ -1,68 +1,63 @@
 //! The command line: what the user typed, checked and resolved.
 //!
-//! Owns names, defaults and the help text. Knows nothing of sockets.
+//! Owns names, defaults and the help text: what is typed is in `args/typed.rs`, what it means is here. Knows
+//! nothing of sockets.
 
-use std::collections::BTreeMap;
+mod typed;
+
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
+
 use crate::Result;
-use crate::scenarios::{Load, Scenario, Shape, Stop};
+use crate::figure::Figure;
+use crate::scenarios::{Load, Scenario};
+use typed::{Cli, ShapeArgs};
 
-/// Printed by `perf help`.
-pub(crate) const HELP: &str = "\
-perf SHAPE [options]           put load on a running server
-perf compare [options]         start several servers in turn and compare them
-perf crossing --server PATH    1to1 on one shard and from shard to shard of the same server
-perf floor --port P            a relay without protocol work, for comparison
+/// Begin of what `perf help` prints; the options of a shape follow.
+const HELP: &str = "\
+Load for NATS servers, and comparison of several.
 
-Shapes (N is the number in --subs, --pubs, --conns, or right behind the name: fanout10)
+  perf SHAPE [options]           put load on a running server, say what it cost
+  perf compare [options]         start several servers in turn and compare them
+  perf crossing --server PATH    1to1 on one shard and from shard to shard of the same server
+  perf floor --port P            a relay without protocol work, for comparison
+  perf help compare              the options of compare; crossing likewise
+
+For a start, in the root of the repository, with the release build:
+  perf compare --set quick
+  perf 1to1 --server 127.0.0.1:4222 --size 128 --pid $(pidof gnatsd)
+
+";
+
+/// The shapes, for both help texts.
+const SHAPES: &str = "\
+Shapes (N stands right behind the name, or in an option as --subs; it may be left out)
   pub          one publisher, no interest
   1to1         one publisher, one subscriber
-  fanout       one publisher, N subscribers of one subject
-  fanin        N publishers of one subject, one subscriber
-  pairs        N publishers, each with a subscriber of its own
+  fanoutN      one publisher, N subscribers of one subject
+  faninN       N publishers of one subject, one subscriber
+  pairsN       N publishers, each with a subject and a subscriber of its own
+  queueN       one publisher, one queue group of N members
   reqrep       one request in flight at a time
-  idle         N connections with one subscription each, and nothing else
+  openN        N requests per second, whether answers come or not
+  flooded      one request in flight at a time, beside a 1to1 at full speed
+  idleN        N connections with one subscription each, and nothing else
+  connectN     N connections at a time that come, are answered and go
+  subchurnN    N times a second SUB and UNSUB, beside requests of others; 0 is without
+  hotN, uniformN, zipfN
+               N subscriptions held, 1 in 10 a wildcard; messages on eight of the
+               subjects, on all alike, on some more often than on others
 
-Options of a shape
-  --server HOST:PORT   127.0.0.1:4222
-  --size BYTES         payload, 16
-  --secs S             how long to publish, 3
-  --msgs N             publish so many messages in all instead
-  --warmup S           the same load before the measured one, 0.5
-  --window BYTES       how far publishers may run ahead of the slowest subscriber;
-                       8 MiB, less with many subscribers
-  --subject NAME       foo
-  --pid PID            server process on this machine: reports its CPU and memory
-  --cpu N              pin the generator to this CPU
-  --json               one JSON object instead of text
-
-Options of compare
-  --servers FILE       JSON list of {\"name\", \"command\"}; or NAME=COMMAND; may be repeated;
-                       perf/peers.json
-  --only NAME,NAME     take only these, in this order
-  --scenario S,S       SHAPE:BYTES, for instance 1to1:16,fanout10:16,idle1000; 1to1:16,1to1:128
-  --rounds N           5
-  --secs S, --warmup S, --window BYTES   per measurement
-  --server-cpu N       0
-  --client-cpu N       1
-  --json FILE          every sample, with what the machine was
-
-Options of crossing: those of compare, and
-  --server PATH        the program, run with --cores 1 and 2
-  --servers, --only    others to measure beside it; none
-  --server-cpu N,N     0,1
-  --client-cpu N       where the scheduler likes
-  --scenario S,S       1to1 only; 1to1:16,1to1:128
 ";
 
 /// What to do.
 #[derive(Debug)]
 pub(crate) enum Command {
-    /// Print the help text.
-    Help,
+    /// Print this text.
+    Help(String),
     /// Put one load on a server that runs already.
     Run(Box<Run>),
     /// Compare several servers.
@@ -101,6 +96,8 @@ pub(crate) struct Plan {
     pub(crate) servers: Vec<String>,
     /// Names to take, in this order; all when empty.
     pub(crate) only: Vec<String>,
+    /// Whether a name in `only` that is not installed is left out with a line, and not an error.
+    pub(crate) is_lenient: bool,
     /// What to measure.
     pub(crate) scenarios: Vec<Scenario>,
     /// How often each server meets each scenario.
@@ -111,8 +108,26 @@ pub(crate) struct Plan {
     pub(crate) server_cpus: String,
     /// CPU of the generator; `None` leaves it to the scheduler.
     pub(crate) client_cpu: Option<usize>,
+    /// Server that ratios are to.
+    pub(crate) reference: Option<String>,
+    /// Where none is named, the first of these that is there; and else the first of all.
+    pub(crate) references: &'static [&'static str],
+    /// What to compare; `None` leaves it to the scenario.
+    pub(crate) figure: Option<Figure>,
+    /// Share of a CPU that others may use while a window is measured.
+    pub(crate) foreign_max: f64,
+    /// How often a window that others disturbed is measured again.
+    pub(crate) repeats_max: usize,
+    /// Time for all; when it gets short, nothing is measured again.
+    pub(crate) time_max: Option<Duration>,
     /// Where to write every sample.
     pub(crate) json: Option<PathBuf>,
+    /// Where to draw the ratios.
+    pub(crate) plot: Option<PathBuf>,
+    /// Topic of a folder with everything about this run.
+    pub(crate) record: Option<String>,
+    /// Where such folders are.
+    pub(crate) runs: PathBuf,
 }
 
 /// Reads the arguments after the program's name.
@@ -120,246 +135,37 @@ pub(crate) struct Plan {
 /// # Errors
 /// An unknown word or option, a missing or unreadable value.
 pub(crate) fn parse(words: impl Iterator<Item = String>) -> Result<Command> {
-    let mut words = words;
-    let first = words.next().unwrap_or_else(|| "help".to_owned());
-    if matches!(first.as_str(), "help" | "--help" | "-h") {
-        return Ok(Command::Help);
-    }
-    let mut flags = Flags::read(words)?;
-    let command = match first.as_str() {
-        "compare" => Command::Compare(Box::new(comparison(&mut flags)?)),
-        "crossing" => Command::Crossing {
-            program: flags.required("server")?,
-            plan: Box::new(plan(&mut flags)?),
-        },
-        "floor" => Command::Floor {
-            port: flags.required("port")?,
-        },
-        shape => Command::Run(Box::new(run(shape, &mut flags)?)),
-    };
-    flags.finish()?;
-    Ok(command)
-}
-
-fn run(name: &str, flags: &mut Flags) -> Result<Run> {
-    let mut shape: Shape = name.parse()?;
-    for (flag, word) in [
-        ("subs", "fanout"),
-        ("pubs", "fanin"),
-        ("pairs", "pairs"),
-        ("conns", "idle"),
-    ] {
-        if name == word
-            && let Some(count) = flags.optional::<usize>(flag)?
-        {
-            shape = format!("{word}{count}").parse()?;
+    let mut words: Vec<String> = words.collect();
+    if words.is_empty() || matches!(words[0].as_str(), "help" | "--help" | "-h") {
+        if words.len() < 2 {
+            return Ok(Command::Help(help()));
         }
+        words = vec![words.swap_remove(1), "--help".to_owned()];
     }
-    let payload_bytes = flags.optional("size")?.unwrap_or(16);
-    let mut load = load(flags)?;
-    load.server = flags.optional("server")?.unwrap_or(load.server);
-    load.subject = flags.optional("subject")?.unwrap_or(load.subject);
-    load.server_pid = flags.optional("pid")?;
-    if let Some(messages) = flags.optional("msgs")? {
-        load.stop = Stop::Messages(messages);
+    let typed = std::iter::once("perf".to_owned()).chain(words);
+    match Cli::try_parse_from(typed) {
+        Ok(cli) => cli.resolve(),
+        Err(e) => said_by(&e),
     }
-    Ok(Run {
-        scenario: Scenario {
-            shape,
-            payload_bytes,
-        },
-        load,
-        cpu: flags.optional("cpu")?,
-        is_json: flags.switch("json")?,
-    })
 }
 
-/// A plan with the list of the repository and a CPU for each side where nothing else is said.
-fn comparison(flags: &mut Flags) -> Result<Plan> {
-    let mut plan = plan(flags)?;
-    if plan.servers.is_empty() {
-        plan.servers.push("perf/peers.json".to_owned());
-    }
-    if plan.server_cpus.is_empty() {
-        plan.server_cpus = "0".to_owned();
-    }
-    plan.client_cpu = plan.client_cpu.or(Some(1));
-    Ok(plan)
+/// The overview, with the options of a shape, which is what most want first.
+fn help() -> String {
+    let options = ShapeArgs::command().render_help();
+    format!("{HELP}{SHAPES}Options of a shape\n{options}")
 }
 
-/// What was typed, with no servers and no CPUs where nothing was said of them.
-fn plan(flags: &mut Flags) -> Result<Plan> {
-    let servers = flags.all("servers")?;
-    let list = |text: String| text.split(',').map(str::to_owned).collect::<Vec<_>>();
-    let scenarios = flags
-        .optional("scenario")?
-        .unwrap_or_else(|| "1to1:16,1to1:128".to_owned());
-    let scenarios: Result<Vec<Scenario>> = scenarios.split(',').map(str::parse).collect();
-    Ok(Plan {
-        servers,
-        only: flags.optional("only")?.map(list).unwrap_or_default(),
-        scenarios: scenarios?,
-        rounds: flags.optional("rounds")?.unwrap_or(5),
-        load: load(flags)?,
-        server_cpus: flags.optional("server-cpu")?.unwrap_or_default(),
-        client_cpu: flags.optional("client-cpu")?,
-        json: flags.optional("json")?,
-    })
-}
-
-/// The options of a load that a single run and a comparison share.
-fn load(flags: &mut Flags) -> Result<Load> {
-    let mut load = Load::default();
-    if let Some(seconds) = flags.optional("secs")? {
-        load.stop = Stop::After(duration("secs", seconds)?);
-    }
-    if let Some(seconds) = flags.optional("warmup")? {
-        load.warmup = duration("warmup", seconds)?;
-    }
-    load.window_bytes = flags.optional("window")?;
-    Ok(load)
-}
-
-fn duration(name: &str, seconds: f64) -> Result<Duration> {
-    Duration::try_from_secs_f64(seconds).map_err(|e| format!("--{name} {seconds}: {e}").into())
-}
-
-/// The options as typed. Each is taken by whoever knows it; what is left at the end is unknown.
-#[derive(Debug)]
-struct Flags {
-    values: BTreeMap<String, Vec<Option<String>>>,
-}
-
-impl Flags {
-    fn read(words: impl Iterator<Item = String>) -> Result<Self> {
-        let mut values: BTreeMap<String, Vec<Option<String>>> = BTreeMap::new();
-        let mut words = words.peekable();
-        while let Some(word) = words.next() {
-            let Some(flag) = word.strip_prefix("--") else {
-                return Err(format!("unexpected {word:?}; see perf help").into());
-            };
-            let (name, value) = match flag.split_once('=') {
-                Some((name, value)) => (name, Some(value.to_owned())),
-                None => (flag, words.next_if(|next| !next.starts_with("--"))),
-            };
-            values.entry(name.to_owned()).or_default().push(value);
-        }
-        Ok(Self { values })
-    }
-
-    /// Every value of a flag that may be repeated.
-    fn all(&mut self, name: &str) -> Result<Vec<String>> {
-        let values = self.values.remove(name).unwrap_or_default();
-        let missing = || format!("--{name} needs a value").into();
-        values
-            .into_iter()
-            .map(|value| value.ok_or_else(missing))
-            .collect()
-    }
-
-    fn optional<T: FromStr>(&mut self, name: &str) -> Result<Option<T>> {
-        let Some(value) = self.all(name)?.pop() else {
-            return Ok(None);
-        };
-        let parsed = value
-            .parse()
-            .map_err(|_| format!("--{name}: {value:?} is not understood"))?;
-        Ok(Some(parsed))
-    }
-
-    fn required<T: FromStr>(&mut self, name: &str) -> Result<T> {
-        self.optional(name)?
-            .ok_or_else(|| format!("--{name} is missing").into())
-    }
-
-    fn switch(&mut self, name: &str) -> Result<bool> {
-        match self.values.remove(name) {
-            Some(values) if values.iter().any(Option::is_some) => {
-                Err(format!("--{name} takes no value").into())
-            }
-            found => Ok(found.is_some()),
-        }
-    }
-
-    fn finish(&self) -> Result<()> {
-        match self.values.keys().next() {
-            Some(name) => Err(format!("unknown option --{name}; see perf help").into()),
-            None => Ok(()),
-        }
+/// What clap has to say: help that was asked for, or a mistake.
+fn said_by(e: &clap::Error) -> Result<Command> {
+    match e.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Ok(Command::Help(e.to_string())),
+        _ => Err(e
+            .to_string()
+            .trim_start_matches("error: ")
+            .trim_end()
+            .into()),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parsed(line: &str) -> Result<Command> {
-        parse(line.split_whitespace().map(str::to_owned))
-    }
-
-    fn scenario_of(line: &str) -> String {
-        match parsed(line) {
-            Ok(Command::Run(run)) => run.scenario.to_string(),
-            other => panic!("{line}: {other:?}"),
-        }
-    }
-
-    #[test]
-    fn counts_come_from_the_flag_or_from_the_name() {
-        assert_eq!(scenario_of("fanout --subs 10"), "fanout10:16");
-        assert_eq!(scenario_of("fanout10 --size=128"), "fanout10:128");
-        assert_eq!(scenario_of("fanin --pubs 8"), "fanin8:16");
-        assert_eq!(scenario_of("idle --conns 1000"), "idle1000");
-    }
-
-    #[test]
-    fn messages_replace_seconds() {
-        let Ok(Command::Run(run)) = parsed("1to1 --msgs 1000 --json --pid 7") else {
-            panic!()
-        };
-        assert!(matches!(run.load.stop, Stop::Messages(1000)));
-        assert!(run.is_json);
-        assert_eq!(run.load.server_pid, Some(7));
-    }
-
-    #[test]
-    fn a_comparison_takes_lists() {
-        let line =
-            "compare --servers a=b --servers c.json --scenario pub:16,fanout10:16 --only x,y";
-        let Ok(Command::Compare(plan)) = parsed(line) else {
-            panic!()
-        };
-        assert_eq!(plan.servers, ["a=b", "c.json"]);
-        assert_eq!(plan.only, ["x", "y"]);
-        assert_eq!(plan.scenarios.len(), 2);
-        assert_eq!((&*plan.server_cpus, plan.client_cpu), ("0", Some(1)));
-    }
-
-    #[test]
-    fn a_crossing_names_its_server() {
-        let Ok(Command::Crossing { program, plan }) = parsed("crossing --server ./x --rounds 7")
-        else {
-            panic!()
-        };
-        assert_eq!((&*program, plan.rounds), ("./x", 7));
-        assert!(plan.servers.is_empty() && plan.client_cpu.is_none());
-    }
-
-    #[test]
-    fn mistakes_are_named() {
-        for (line, text) in [
-            ("1to1 --sizes 3", "--sizes"),
-            ("1to1 --size x", "\"x\""),
-            ("1to1 --size", "needs a value"),
-            ("1to1 16", "\"16\""),
-            ("everything", "everything"),
-            ("1to1 --json x", "takes no value"),
-            ("1to1 --secs -1", "secs"),
-            ("floor", "--port"),
-            ("crossing", "--server"),
-        ] {
-            let error = parsed(line).expect_err(line).to_string();
-            assert!(error.contains(text), "{line}: {error}");
-        }
-    }
-}
+mod tests;

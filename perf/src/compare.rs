@@ -1,42 +1,50 @@
 //! Several servers, the same load, one CPU each, in turn: `perf compare`.
 //!
-//! A machine drifts: its clock, its neighbours, its temperature. So each round measures every server once,
-//! and every second round goes the other way (A B C, C B A, …); a figure is the median over the rounds, and
-//! each server starts afresh for each measurement.
+//! A machine drifts: its clock, its neighbours, its temperature. So each round measures every server once
+//! with every scenario, the servers one right after the other, and every second round goes the other way
+//! (A B C, C B A, …). Each server starts afresh for each measurement. A window in which others used the CPUs
+//! is thrown away and measured again.
 
-use std::fs;
-use std::time::{Duration, SystemTime};
-
-use serde_json::{Value, json};
+use std::error::Error;
+use std::time::{Duration, Instant};
 
 use crate::Result;
 use crate::args::Plan;
+use crate::cells::{Cell, Sample};
 use crate::cpu;
 use crate::crossing::Placing;
+use crate::foreign::{Foreign, Places, Watch};
 use crate::peers::{self, Peer, Running};
+use crate::progress::Steps;
+use crate::record::{Folder, Record};
 use crate::report::Outcome;
-use crate::samples::{Summary, Table, short, short_rate};
-use crate::scenarios::{self, Load, Scenario, Shape, Stop};
+use crate::scenarios::{self, Load, Scenario};
+use crate::summary;
 
-/// All measurements of one server with one scenario.
+/// Failures in a row after which a server is not asked again.
+const FAILURES_MAX: usize = 2;
+
+/// A server in a comparison.
 #[derive(Debug)]
-struct Cell {
-    scenario: Scenario,
-    peer: Peer,
+pub(crate) struct Site {
+    /// How it starts.
+    pub(crate) peer: Peer,
+    /// What it says of itself.
+    pub(crate) version: String,
+    /// Where connections are to lie.
     placing: Option<Placing>,
-    outcomes: Vec<Outcome>,
-    /// Why measurements failed.
-    failures: Vec<String>,
 }
 
-/// Measures, prints the table, and writes the samples if asked to.
+/// Measures, prints tables, and writes what the plan asks for.
 ///
 /// # Errors
 /// A plan that cannot be carried out, or that measured nothing. A server that fails a scenario is a row
 /// without figures, no error.
 pub(crate) fn run(plan: &Plan) -> Result<()> {
-    let peers = peers::read(&plan.servers, &plan.only)?;
-    if plan.client_cpu.map(|cpu| cpu.to_string()).as_ref() == Some(&plan.server_cpus) {
+    let peers = peers::select(&plan.servers, &plan.only, plan.is_lenient)?;
+    if let Some(cpu) = plan.client_cpu
+        && cpu::listed(&plan.server_cpus)?.contains(&cpu)
+    {
         return Err("server and generator need a CPU each".into());
     }
     let sites: Vec<_> = peers.into_iter().map(|peer| (peer, None)).collect();
@@ -48,56 +56,207 @@ pub(crate) fn run(plan: &Plan) -> Result<()> {
 /// # Errors
 /// As those of [`run`].
 pub(crate) fn measure(plan: &Plan, sites: &[(Peer, Option<Placing>)]) -> Result<()> {
+    let folder = Folder::create(plan)?;
     if let Some(cpu) = plan.client_cpu {
         cpu::pin_to(cpu)?;
     }
-    let mut cells = Vec::new();
-    for scenario in &plan.scenarios {
-        let first = cells.len();
-        cells.extend(sites.iter().map(|(peer, placing)| Cell {
-            scenario: *scenario,
-            peer: peer.clone(),
-            placing: *placing,
-            outcomes: Vec::new(),
-            failures: Vec::new(),
-        }));
-        for round in 0..plan.rounds {
-            let turn = &mut cells[first..];
-            if round % 2 == 1 {
-                turn.iter_mut().rev().for_each(|cell| cell.measure(plan));
-            } else {
-                turn.iter_mut().for_each(|cell| cell.measure(plan));
-            }
-        }
-        print!("{}", table(&cells[first..]));
-        println!();
+    let sites = probe(sites, &plan.server_cpus);
+    if sites.is_empty() {
+        return Err("no server to measure".into());
     }
-    if let Some(path) = &plan.json {
-        let text = serde_json::to_string_pretty(&record(plan, &cells))?;
-        fs::write(path, text + "\n").map_err(|e| format!("{}: {e}", path.display()))?;
+    if let Some(name) = &plan.reference
+        && !sites.iter().any(|site| site.peer.name == *name)
+    {
+        return Err(format!("no server to compare with is called {name:?}").into());
     }
-    if cells.iter().all(|cell| cell.outcomes.is_empty()) {
+    let mut comparison = Comparison::new(plan, sites)?;
+    comparison.rounds();
+    let record = comparison.record();
+    let text = summary::text(&record);
+    print!("{text}");
+    record.write(&folder, &text)?;
+    if record.cells.iter().all(|cell| cell.samples.is_empty()) {
         return Err("nothing was measured".into());
     }
     Ok(())
 }
 
-impl Cell {
-    /// Starts the server, puts the load on it, and keeps what came of it.
-    fn measure(&mut self, plan: &Plan) {
-        match self.try_measure(plan) {
-            Ok(outcome) => self.outcomes.push(outcome),
-            Err(e) => {
-                // Most servers that fail once fail every time, and once is enough to read.
-                if self.failures.is_empty() {
-                    eprintln!("{}, {}: {e}", self.scenario, self.peer.name);
+/// The servers that start, with their versions.
+fn probe(sites: &[(Peer, Option<Placing>)], cpus: &str) -> Vec<Site> {
+    let peers = sites.iter().map(|(peer, _)| peer.clone()).collect();
+    let found = peers::probe(peers, cpus).into_iter();
+    let site = |(peer, version): (Peer, String)| {
+        let (_, placing) = sites.iter().find(|(other, _)| *other == peer)?;
+        let placing = *placing;
+        Some(Site {
+            peer,
+            version,
+            placing,
+        })
+    };
+    found.filter_map(site).collect()
+}
+
+/// A comparison on its way.
+struct Comparison<'a> {
+    plan: &'a Plan,
+    sites: Vec<Site>,
+    places: Places,
+    /// All servers with the first scenario, then with the second, ….
+    cells: Vec<Cell>,
+    begin: Instant,
+    rounds_done: usize,
+    steps: Steps,
+}
+
+impl<'a> Comparison<'a> {
+    fn new(plan: &'a Plan, sites: Vec<Site>) -> Result<Self> {
+        let places = Places {
+            server: cpu::listed(&plan.server_cpus)?,
+            client: plan.client_cpu,
+        };
+        let cell = |scenario: &Scenario, site: &Site| {
+            Cell::new(*scenario, &site.peer.name, !site.peer.knows(scenario))
+        };
+        let cells: Vec<Cell> = plan
+            .scenarios
+            .iter()
+            .flat_map(|scenario| sites.iter().map(move |site| cell(scenario, site)))
+            .collect();
+        let windows = cells.iter().filter(|cell| !cell.is_left_out).count() * plan.rounds;
+        Ok(Self {
+            plan,
+            sites,
+            places,
+            cells,
+            begin: Instant::now(),
+            rounds_done: 0,
+            steps: Steps::new(windows as u64),
+        })
+    }
+
+    fn rounds(&mut self) {
+        for round in 0..self.plan.rounds {
+            let elapsed = self.begin.elapsed();
+            if round > 0 && self.is_late(elapsed + elapsed / u32::try_from(round).unwrap_or(1)) {
+                let (done, all) = (round, self.plan.rounds);
+                self.steps.say(&format!(
+                    "{done} of {all} rounds: there is no time for more"
+                ));
+                break;
+            }
+            self.round(round);
+            self.rounds_done = round + 1;
+        }
+        self.steps.finish();
+    }
+
+    fn round(&mut self, round: usize) {
+        let servers = self.sites.len();
+        for first in (0..self.cells.len()).step_by(servers) {
+            for turn in 0..servers {
+                let at = if round % 2 == 1 {
+                    servers - 1 - turn
+                } else {
+                    turn
+                };
+                let cell = &self.cells[first + at];
+                let is_lost = cell.samples.is_empty() && cell.failures.len() >= FAILURES_MAX;
+                if !cell.is_left_out {
+                    let (scenario, server) = (cell.scenario, &cell.server);
+                    self.steps
+                        .step(&format!("round {}: {scenario}, {server}", round + 1));
+                    if !is_lost {
+                        self.window(round, first + at, at);
+                    }
                 }
-                self.failures.push(e.to_string());
             }
         }
     }
 
-    fn try_measure(&self, plan: &Plan) -> Result<Outcome> {
+    /// One measurement, as often as it takes.
+    fn window(&mut self, round: usize, cell: usize, site: usize) {
+        let measure = || -> Result<Sample> {
+            let site = &self.sites[site];
+            let (outcome, foreign) = site.measure(self.plan, &self.places, &self.cells[cell])?;
+            Ok(Sample {
+                round,
+                outcome,
+                foreign,
+                is_disturbed: foreign.share() > self.plan.foreign_max,
+            })
+        };
+        let may_repeat = |window| self.has_time_for(window);
+        let (samples, failure) = until_quiet(self.plan.repeats_max, measure, may_repeat);
+        let cell = &mut self.cells[cell];
+        cell.keep_quietest(samples);
+        if let Some(e) = failure {
+            // Most servers that fail once fail every time, and once is enough to read.
+            if cell.failures.is_empty() {
+                let (scenario, server) = (cell.scenario, &cell.server);
+                self.steps.say(&format!("{scenario}, {server}: {e}"));
+            }
+            cell.failures.push(e.to_string());
+        }
+    }
+
+    /// Whether one more window can be measured again and the rest still be done in time.
+    fn has_time_for(&self, window: Duration) -> bool {
+        let (elapsed, share) = (self.begin.elapsed(), self.steps.share().max(0.01));
+        !self.is_late(elapsed.div_f64(share) + window)
+    }
+
+    fn is_late(&self, end: Duration) -> bool {
+        self.plan.time_max.is_some_and(|time_max| end > time_max)
+    }
+
+    fn record(self) -> Record<'a> {
+        Record {
+            plan: self.plan,
+            sites: self.sites,
+            cells: self.cells,
+            rounds_done: self.rounds_done,
+            elapsed: self.begin.elapsed(),
+        }
+    }
+}
+
+/// Measures until nobody disturbs, `repeats_max` times more at most and only while `may_repeat`, which is told
+/// how long a window takes. All windows, and what ended it if that was a failure.
+fn until_quiet(
+    repeats_max: usize,
+    mut measure: impl FnMut() -> Result<Sample>,
+    may_repeat: impl Fn(Duration) -> bool,
+) -> (Vec<Sample>, Option<Box<dyn Error>>) {
+    let mut samples: Vec<Sample> = Vec::new();
+    loop {
+        let begin = Instant::now();
+        match measure() {
+            Ok(sample) => samples.push(sample),
+            Err(e) => return (samples, Some(e)),
+        }
+        let is_quiet = samples.last().is_some_and(|sample| !sample.is_disturbed);
+        if is_quiet || samples.len() > repeats_max || !may_repeat(begin.elapsed()) {
+            return (samples, None);
+        }
+    }
+}
+
+impl Site {
+    /// A server where no place is asked for.
+    #[cfg(test)]
+    pub(crate) fn new(peer: Peer, version: &str) -> Self {
+        Self {
+            peer,
+            version: version.to_owned(),
+            placing: None,
+        }
+    }
+
+    /// Starts the server, puts the load on it, and looks who else is there.
+    ///
+    /// The window of the others' load has the warm-up in it, and the connecting.
+    fn measure(&self, plan: &Plan, places: &Places, cell: &Cell) -> Result<(Outcome, Foreign)> {
         let server = Running::start(&self.peer, &plan.server_cpus)?;
         let load = Load {
             server: server.address.clone(),
@@ -105,186 +264,51 @@ impl Cell {
             fillers: self.placing.map_or(0, Placing::fillers),
             ..plan.load.clone()
         };
-        let Some(placing) = self.placing else {
-            return scenarios::run(&self.scenario, &load);
-        };
-        placing.prepare(&server)?;
-        let outcome = scenarios::run(&self.scenario, &load)?;
-        placing.verify(&server, &outcome)?;
-        Ok(outcome)
-    }
-
-    fn summary(&self, figure: impl Fn(&Outcome) -> Option<f64>) -> Option<Summary> {
-        Summary::of(self.outcomes.iter().filter_map(figure).collect())
-    }
-
-    fn figures(&self) -> Option<Summary> {
-        self.summary(|outcome| Some(outcome.figure()?.0))
-    }
-}
-
-/// The rows of one scenario.
-fn table(cells: &[Cell]) -> Table {
-    let Some(first) = cells.first() else {
-        return Table::default();
-    };
-    let scenario = first.scenario.to_string();
-    let mut outcomes = cells.iter().flat_map(|cell| &cell.outcomes);
-    let has_latency = outcomes.clone().any(|outcome| outcome.latency.is_some());
-    let unit = outcomes
-        .find_map(Outcome::figure)
-        .map_or("", |figure| figure.1);
-    let mut head = vec![scenario.as_str(), unit, "min", "max", "ratio", "busy"];
-    if first.counts_messages() {
-        head.extend(["rate", "generator"]);
-    }
-    if has_latency {
-        head.extend(["p50", "p99"]);
-    }
-    let mut table = Table::new(&head);
-    for cell in cells {
-        table.push(cell.row(first.figures()));
-    }
-    table
-}
-
-impl Cell {
-    /// Whether this scenario sends anything.
-    fn counts_messages(&self) -> bool {
-        !matches!(self.scenario.shape, Shape::Idle(_))
-    }
-
-    /// The columns of `table`; the ratio is that to `first`.
-    fn row(&self, first: Option<Summary>) -> Vec<String> {
-        let mut row = vec![self.peer.name.clone()];
-        let Some(figures) = self.figures() else {
-            row.push("-".to_owned());
-            return row;
-        };
-        row.extend([figures.median, figures.min, figures.max].map(short));
-        let ratio = first.map(|first| figures.median / first.median);
-        row.push(ratio.map_or_else(String::new, |ratio| format!("{}x", short(ratio))));
-        let percent = |share| format!("{:.1} %", share * 100.0);
-        row.push(self.median(Outcome::server_share, percent));
-        if self.counts_messages() {
-            row.push(self.median(|outcome| Some(outcome.rate()), short_rate));
-            row.push(self.median(|outcome| Some(outcome.generator_ns_each()), short));
+        if let Some(placing) = self.placing {
+            placing.prepare(&server)?;
         }
-        let micros = |time: Duration| time.as_secs_f64() * 1e6;
-        let text = |micros| format!("{} us", short(micros));
-        if self
-            .outcomes
-            .iter()
-            .any(|outcome| outcome.latency.is_some())
-        {
-            row.push(self.median(|outcome| Some(micros(outcome.latency?.p50)), text));
-            row.push(self.median(|outcome| Some(micros(outcome.latency?.p99)), text));
+        let watch = Watch::begin(places, server.pid())?;
+        let outcome = scenarios::run(&cell.scenario, &load)?;
+        let foreign = watch.end()?;
+        if let Some(placing) = self.placing {
+            placing.verify(&server, &outcome)?;
         }
-        row
-    }
-
-    /// The median of a figure as text; nothing when no outcome has it.
-    fn median(
-        &self,
-        figure: impl Fn(&Outcome) -> Option<f64>,
-        text: impl Fn(f64) -> String,
-    ) -> String {
-        let summary = self.summary(figure);
-        summary.map_or_else(String::new, |summary| text(summary.median))
-    }
-}
-
-/// Everything somebody needs to judge or repeat the run.
-fn record(plan: &Plan, cells: &[Cell]) -> Value {
-    let seconds = match plan.load.stop {
-        Stop::After(time) => time.as_secs_f64(),
-        Stop::Messages(_) => 0.0,
-    };
-    let since_epoch = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
-    json!({
-        "unix_time": since_epoch.as_secs(),
-        "cpu": cpu::model(),
-        "kernel": cpu::kernel(),
-        "rounds": plan.rounds,
-        "seconds": seconds,
-        "warmup_seconds": plan.load.warmup.as_secs_f64(),
-        "window_bytes": plan.load.window_bytes,
-        "server_cpus": plan.server_cpus,
-        "client_cpu": plan.client_cpu,
-        "results": cells.iter().map(Cell::to_json).collect::<Vec<_>>(),
-    })
-}
-
-impl Cell {
-    fn to_json(&self) -> Value {
-        let unit = self
-            .outcomes
-            .iter()
-            .find_map(Outcome::figure)
-            .map(|figure| figure.1);
-        json!({
-            "scenario": self.scenario.to_string(),
-            "server": self.peer.name,
-            "command": self.peer.command,
-            "unit": unit,
-            "figure": self.figures().map(|s| json!({ "median": s.median, "min": s.min, "max": s.max })),
-            "samples": self.outcomes.iter().map(Outcome::to_json).collect::<Vec<_>>(),
-            "failures": self.failures,
-        })
+        Ok((outcome, foreign))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cells::tests::cell;
 
-    fn cell(name: &str, nanos: &[u64]) -> Cell {
-        let scenario = "1to1:16".parse().expect("a scenario");
-        let outcome = |ns: &u64| {
-            let mut outcome = Outcome::new(&scenario, 1_000_000, Duration::from_secs(1));
-            outcome.server_time = Some(Duration::from_millis(*ns));
-            outcome
+    /// How many windows it takes when these come; a negative cost is a disturbed one, and 0 a failure.
+    fn windows(repeats_max: usize, costs: &[i64], has_time: bool) -> (Vec<bool>, bool) {
+        let mut costs = costs.iter();
+        let measure = || {
+            let cost = costs.next().expect("no more windows than these");
+            let mut samples = cell("x", &[*cost]).samples.into_iter();
+            samples.next().ok_or_else(|| "gone".into())
         };
-        Cell {
-            scenario,
-            peer: Peer {
-                name: name.to_owned(),
-                command: vec!["x".to_owned()],
-            },
-            placing: None,
-            outcomes: nanos.iter().map(outcome).collect(),
-            failures: Vec::new(),
-        }
+        let (samples, failure) = until_quiet(repeats_max, measure, |_| has_time);
+        let samples = samples.iter().map(|sample| sample.is_disturbed);
+        (samples.collect(), failure.is_some())
     }
 
     #[test]
-    fn the_table_compares_with_the_first() {
-        let cells = [
-            cell("ours", &[20, 30, 25]),
-            cell("theirs", &[250]),
-            cell("broken", &[]),
-        ];
-        let text = table(&cells).to_string();
-        let lines: Vec<Vec<&str>> = text
-            .lines()
-            .map(|line| line.split_whitespace().collect())
-            .collect();
-        assert_eq!(lines[0][..5], ["1to1:16", "ns", "min", "max", "ratio"]);
-        assert_eq!(lines[1][..5], ["ours", "25.0", "20.0", "30.0", "1.00x"]);
+    fn a_disturbed_window_is_measured_again() {
+        assert_eq!(windows(3, &[1, 2], true), (vec![false], false));
         assert_eq!(
-            lines[2][..5],
-            ["theirs", "250.0", "250.0", "250.0", "10.0x"]
+            windows(3, &[-1, -2, 3, 4], true),
+            (vec![true, true, false], false)
         );
-        assert_eq!(lines[3], ["broken", "-"]);
     }
 
     #[test]
-    fn the_record_keeps_every_sample() {
-        let value = cell("ours", &[20, 30]).to_json();
-        assert_eq!(value["samples"].as_array().map(Vec::len), Some(2));
-        assert_eq!(value["figure"]["median"], 25.0);
-        assert_eq!(cell("none", &[]).to_json()["figure"], Value::Null);
+    fn it_is_not_measured_again_for_ever() {
+        assert_eq!(windows(1, &[-1, -2, 3], true), (vec![true, true], false));
+        assert_eq!(windows(0, &[-1, 2], true), (vec![true], false));
+        assert_eq!(windows(3, &[-1, 2], false), (vec![true], false));
+        assert_eq!(windows(3, &[-1, 0, 2], true), (vec![true], true));
     }
 }

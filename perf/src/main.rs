@@ -7,30 +7,46 @@
 //! | `args` | the command line |
 //! | `wire`, `scanner` | one connection: bytes out, messages counted coming back |
 //! | `scenarios` | the shapes of load: flow (`pub` to `pairs`), request/reply, idle |
-//! | `cpu` | pinning, processor time and memory from `/proc` |
-//! | `report` | the figures of one run, as text and JSON |
-//! | `peers`, `compare`, `samples` | start servers in turn, measure each, make the table |
+//! | `cpu`, `machine` | pinning, processor time and memory from `/proc`; what machine this is |
+//! | `report`, `figure` | what one run came to, and which of its numbers is compared |
+//! | `progress` | a bar for long runs |
+//! | `peers`, `program` | the servers of a comparison, where they are and how they start |
+//! | `compare`, `sets`, `foreign` | rounds over servers and scenarios; who else used the CPUs meanwhile |
+//! | `cells`, `samples` | what was measured, and ratios of it, round by round |
+//! | `summary`, `record`, `plot` | tables, files and a picture of it |
 //! | `crossing` | 1to1 on one shard and from shard to shard of one server |
 //! | `floor` | a relay without any protocol work: the least a server can cost |
 
 #![forbid(unsafe_code)]
 
 mod args;
+mod cells;
 mod compare;
 mod cpu;
 mod crossing;
+mod figure;
 mod floor;
+mod foreign;
+mod machine;
 mod peers;
+mod plot;
+mod program;
+mod progress;
+mod record;
 mod report;
 mod samples;
 mod scanner;
 mod scenarios;
+mod sets;
+mod summary;
 mod wire;
 
 use std::error::Error;
 use std::process::ExitCode;
 
 use args::Command;
+use progress::Progress;
+use scenarios::Stop;
 
 /// A cold-path result: whatever went wrong ends in one line on standard error.
 pub(crate) type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -47,12 +63,17 @@ fn main() -> ExitCode {
 
 fn run() -> Result<()> {
     match args::parse(std::env::args().skip(1))? {
-        Command::Help => print!("{}", args::HELP),
+        Command::Help(text) => print!("{text}"),
         Command::Run(run) => {
             if let Some(cpu) = run.cpu {
                 cpu::pin_to(cpu)?;
             }
-            let outcome = scenarios::run(&run.scenario, &run.load)?;
+            let mut load = run.load;
+            load.progress = Some(match load.stop {
+                Stop::After(time) => Progress::new(Some(time), None),
+                Stop::Messages(count) => Progress::new(None, Some(count)),
+            });
+            let outcome = scenarios::run(&run.scenario, &load)?;
             if run.is_json {
                 println!("{}", outcome.to_json());
             } else {

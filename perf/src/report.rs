@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 
 use crate::scenarios::{Scenario, Shape};
@@ -20,6 +21,12 @@ pub(crate) struct Outcome {
     pub(crate) elapsed: Duration,
     /// Processor time of the server in that stretch.
     pub(crate) server_time: Option<Duration>,
+    /// Its part in the server's own code, counted in ticks of the clock; see [`Outcome::server_split`].
+    pub(crate) server_user: Option<Duration>,
+    /// Its part in the kernel, counted likewise.
+    pub(crate) server_system: Option<Duration>,
+    /// The most resident memory the server has had since its start, in bytes.
+    pub(crate) rss_peak: Option<u64>,
     /// Processor time of the generator in that stretch.
     pub(crate) generator_time: Duration,
     /// Times of the round trips.
@@ -42,16 +49,17 @@ pub(crate) struct Latency {
 }
 
 impl Latency {
-    /// Quantiles of these times; `None` of none.
-    pub(crate) fn of(mut times: Vec<Duration>) -> Option<Self> {
-        times.sort_unstable();
-        let last = times.len().checked_sub(1)?;
-        let quantile = |per_mille: usize| times[last * per_mille / 1000];
+    /// Quantiles of these times in ns; `None` of none.
+    pub(crate) fn of(times: &Histogram<u64>) -> Option<Self> {
+        if times.is_empty() {
+            return None;
+        }
+        let quantile = |share| Duration::from_nanos(times.value_at_quantile(share));
         Some(Self {
-            p50: quantile(500),
-            p99: quantile(990),
-            p999: quantile(999),
-            max: times[last],
+            p50: quantile(0.5),
+            p99: quantile(0.99),
+            p999: quantile(0.999),
+            max: Duration::from_nanos(times.max()),
         })
     }
 }
@@ -83,6 +91,9 @@ impl Outcome {
             published: 0,
             elapsed,
             server_time: None,
+            server_user: None,
+            server_system: None,
+            rss_peak: None,
             generator_time: Duration::ZERO,
             latency: None,
             memory: None,
@@ -100,6 +111,18 @@ impl Outcome {
         Some(time.as_nanos() as f64 / self.counted as f64)
     }
 
+    /// Processor time of the server for each counted thing in its own code and in the kernel, in ns.
+    ///
+    /// The sum is exact to the nanosecond, how it divides only to a tick of the clock (10 ms): so the exact
+    /// time is divided as the ticks are.
+    pub(crate) fn server_split(&self) -> Option<(f64, f64)> {
+        let (user, system) = (self.server_user?, self.server_system?);
+        let ticks = (user + system).as_secs_f64();
+        let each = self.server_ns_each().filter(|_| ticks > 0.0)?;
+        let share = user.as_secs_f64() / ticks;
+        Some((each * share, each * (1.0 - share)))
+    }
+
     /// Processor time of the generator for each counted thing, in ns.
     pub(crate) fn generator_ns_each(&self) -> f64 {
         self.generator_time.as_nanos() as f64 / self.counted.max(1) as f64
@@ -109,15 +132,6 @@ impl Outcome {
     pub(crate) fn server_share(&self) -> Option<f64> {
         self.server_time
             .map(|time| time.as_secs_f64() / self.elapsed.as_secs_f64())
-    }
-
-    /// The figure this scenario is about, and its unit: bytes per connection, or ns of the server's
-    /// processor time.
-    pub(crate) fn figure(&self) -> Option<(f64, &'static str)> {
-        match self.memory {
-            Some(memory) => Some((memory.bytes_each(), "B/conn")),
-            None => self.server_ns_each().map(|ns| (ns, "ns")),
-        }
     }
 
     /// What `counted` counts.
@@ -141,7 +155,10 @@ impl Outcome {
             "rate": self.rate(),
             "generator_ns_each": self.generator_ns_each(),
             "server_ns_each": self.server_ns_each(),
+            "server_user_ns_each": self.server_split().map(|split| split.0),
+            "server_system_ns_each": self.server_split().map(|split| split.1),
             "server_share": self.server_share(),
+            "rss_peak": self.rss_peak,
         });
         if let Some(latency) = self.latency {
             let ns = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
@@ -189,9 +206,20 @@ impl fmt::Display for Outcome {
         if let Some(share) = self.server_share() {
             write!(f, "  server    ")?;
             if let Some(ns) = self.server_ns_each() {
-                write!(f, "{ns:.1} ns each, ")?;
+                write!(f, "{ns:.1} ns each")?;
+                if let Some((user, system)) = self.server_split() {
+                    write!(f, " ({user:.1} user, {system:.1} system)")?;
+                }
+                write!(f, ", ")?;
             }
             writeln!(f, "{:.2} % of a CPU for {seconds:.2} s", share * 100.0)?;
+        }
+        if let Some(bytes) = self.rss_peak {
+            writeln!(
+                f,
+                "  memory    {:.1} MiB at most",
+                bytes as f64 / f64::from(1 << 20)
+            )?;
         }
         if let Some(Latency {
             p50,
@@ -225,7 +253,7 @@ mod tests {
     fn figures_are_per_counted_thing() {
         let outcome = outcome();
         assert_eq!(outcome.rate(), 2000.0);
-        assert_eq!(outcome.figure(), Some((250.0, "ns")));
+        assert_eq!(outcome.server_ns_each(), Some(250.0));
         assert_eq!(outcome.to_json()["server_ns_each"], 250.0);
         assert!(
             outcome
@@ -235,24 +263,38 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_the_figure_of_idle() {
+    fn memory_is_that_of_a_connection() {
         let mut outcome = outcome();
         outcome.memory = Some(Memory {
             connections: 10,
             rss_before: 1000,
             rss_after: 21_000,
         });
-        assert_eq!(outcome.figure(), Some((2000.0, "B/conn")));
         assert_eq!(outcome.to_json()["memory"]["bytes_each"], 2000.0);
     }
 
     #[test]
     fn quantiles() {
-        let latency =
-            Latency::of((1..=1001).rev().map(Duration::from_micros).collect()).expect("some");
-        assert_eq!(latency.p50, Duration::from_micros(501));
-        assert_eq!(latency.p99, Duration::from_micros(991));
-        assert_eq!(latency.max, Duration::from_micros(1001));
-        assert_eq!(Latency::of(Vec::new()), None);
+        let mut times = Histogram::new(3).expect("3 digits are allowed");
+        assert_eq!(Latency::of(&times), None);
+        (1..=1000).for_each(|us| times.record(us * 1000).expect("it resizes itself"));
+        let latency = Latency::of(&times).expect("some");
+        let is_near = |time: Duration, us: f64| (time.as_secs_f64() * 1e6 / us - 1.0).abs() < 0.002;
+        assert!(is_near(latency.p50, 500.0), "{latency:?}");
+        assert!(is_near(latency.p99, 990.0), "{latency:?}");
+        assert!(is_near(latency.p999, 999.0), "{latency:?}");
+        assert!(is_near(latency.max, 1000.0), "{latency:?}");
+    }
+
+    #[test]
+    fn the_exact_time_is_divided_as_the_ticks_are() {
+        let mut outcome = outcome();
+        assert_eq!(outcome.server_split(), None);
+        outcome.server_user = Some(Duration::from_millis(10));
+        outcome.server_system = Some(Duration::from_millis(30));
+        assert_eq!(outcome.server_split(), Some((62.5, 187.5)));
+        outcome.server_user = Some(Duration::ZERO);
+        outcome.server_system = Some(Duration::ZERO);
+        assert_eq!(outcome.server_split(), None);
     }
 }

@@ -32,6 +32,7 @@ impl Summary {
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     rows: Vec<Vec<String>>,
+    is_markdown: bool,
 }
 
 impl Table {
@@ -39,7 +40,15 @@ impl Table {
     pub(crate) fn new(head: &[&str]) -> Self {
         Self {
             rows: vec![head.iter().map(|&cell| cell.to_owned()).collect()],
+            is_markdown: false,
         }
+    }
+
+    /// The same with bars between the columns and a rule below the first row.
+    pub(crate) fn markdown(head: &[&str]) -> Self {
+        let mut table = Self::new(head);
+        table.is_markdown = true;
+        table
     }
 
     /// Adds a row.
@@ -56,16 +65,27 @@ impl fmt::Display for Table {
             cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
         };
         let widths: Vec<usize> = (0..columns).map(width).collect();
-        for row in &self.rows {
-            let mut line = String::new();
-            for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
-                line += &if column == 0 {
-                    format!("{cell:<width$}")
-                } else {
-                    format!("  {cell:>width$}")
-                };
+        for (index, row) in self.rows.iter().enumerate() {
+            let cells = row.iter().zip(&widths).enumerate();
+            let cells: Vec<String> = cells
+                .map(|(column, (cell, &width))| match column {
+                    0 => format!("{cell:<width$}"),
+                    _ => format!("{cell:>width$}"),
+                })
+                .collect();
+            if !self.is_markdown {
+                writeln!(f, "{}", cells.join("  ").trim_end())?;
+                continue;
             }
-            writeln!(f, "{}", line.trim_end())?;
+            writeln!(f, "| {} |", cells.join(" | "))?;
+            if index == 0 {
+                let rule = |(column, width): (usize, &usize)| match column {
+                    0 => "-".repeat(*width),
+                    _ => "-".repeat(width.saturating_sub(1)) + ":",
+                };
+                let rules: Vec<String> = widths.iter().enumerate().map(rule).collect();
+                writeln!(f, "| {} |", rules.join(" | "))?;
+            }
         }
         Ok(())
     }
@@ -123,6 +143,16 @@ mod tests {
         assert_eq!(
             table.to_string(),
             "a           ns\nlong name    7\nb          123\n"
+        );
+    }
+
+    #[test]
+    fn markdown_has_a_rule() {
+        let mut table = Table::markdown(&["a", "ns"]);
+        table.push(vec!["long".to_owned(), "123".to_owned()]);
+        assert_eq!(
+            table.to_string(),
+            "| a    |  ns |\n| ---- | --: |\n| long | 123 |\n"
         );
     }
 

@@ -1,4 +1,4 @@
-//! One connection of the generator: prepared bytes out, what comes back handed to its scanner.
+//! One connection of the generator: bytes out, what comes back handed to its scanner.
 //!
 //! Owns the socket and the little of the protocol a generator has to say.
 
@@ -8,6 +8,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, recv};
 
 use crate::Result;
 use crate::scanner::{LINE_BYTES_MAX, Scanner};
@@ -18,67 +20,11 @@ pub(crate) const STALL_LIMIT: Timespec = Timespec {
     tv_nsec: 0,
 };
 
-/// Least length of a prepared batch, in bytes. Larger ones cost cache and bring nothing.
-const BATCH_BYTES_MIN: usize = 128 * 1024;
-
 /// How much one read takes, in bytes.
 pub(crate) const READ_BYTES: usize = 256 * 1024;
 
 /// The answer to a server's PING.
 pub(crate) const PONG: &[u8] = b"PONG\r\n";
-
-/// A stream of equal messages, prepared.
-#[derive(Debug)]
-pub(crate) struct Batch {
-    /// Whole messages, one after the other.
-    pub(crate) bytes: Vec<u8>,
-    /// Length of each.
-    pub(crate) message_bytes: usize,
-}
-
-impl Batch {
-    /// `PUB` messages; for the floor peer, which relays what it gets, the `MSG` a server would make of it.
-    pub(crate) fn publish(subject: &str, payload_bytes: usize, is_floor: bool) -> Self {
-        let head = if is_floor {
-            format!("MSG {subject} 1 {payload_bytes}\r\n")
-        } else {
-            format!("PUB {subject} {payload_bytes}\r\n")
-        };
-        Self::of(&framed(&head, payload_bytes), BATCH_BYTES_MIN)
-    }
-
-    /// One message with a reply subject.
-    pub(crate) fn request(subject: &str, reply: &str, payload_bytes: usize) -> Self {
-        Self::of(
-            &framed(
-                &format!("PUB {subject} {reply} {payload_bytes}\r\n"),
-                payload_bytes,
-            ),
-            1,
-        )
-    }
-
-    fn of(message: &[u8], bytes_min: usize) -> Self {
-        let count = bytes_min.div_ceil(message.len());
-        Self {
-            bytes: message.repeat(count),
-            message_bytes: message.len(),
-        }
-    }
-}
-
-/// Length of the `MSG` that a subscriber with sid 1 gets, in bytes.
-pub(crate) fn delivered_bytes(subject: &str, reply: Option<&str>, payload_bytes: usize) -> usize {
-    let reply = reply.map_or_else(String::new, |reply| format!(" {reply}"));
-    format!("MSG {subject} 1{reply} {payload_bytes}\r\n").len() + payload_bytes + 2
-}
-
-fn framed(head: &str, payload_bytes: usize) -> Vec<u8> {
-    let mut message = head.as_bytes().to_vec();
-    message.resize(message.len() + payload_bytes, b'x');
-    message.extend_from_slice(b"\r\n");
-    message
-}
 
 /// A connection to the server, non-blocking.
 #[derive(Debug)]
@@ -122,6 +68,16 @@ impl Peer {
     pub(crate) fn subscribe(&mut self, subject: &str, message_bytes: usize) -> Result<()> {
         self.scanner.expect_messages_of(message_bytes);
         self.send(format!("SUB {subject} 1\r\n").as_bytes())?;
+        self.ping()
+    }
+
+    /// Joins a queue group with sid 1, as [`Peer::subscribe`].
+    ///
+    /// # Errors
+    /// A refusal, or the end of the connection.
+    pub(crate) fn join(&mut self, subject: &str, queue: &str, message_bytes: usize) -> Result<()> {
+        self.scanner.expect_messages_of(message_bytes);
+        self.send(format!("SUB {subject} {queue} 1\r\n").as_bytes())?;
         self.ping()
     }
 
@@ -193,21 +149,50 @@ impl Peer {
     /// # Errors
     /// The end of the connection, or `-ERR`.
     pub(crate) fn receive(&mut self, buffer: &mut [u8]) -> Result<()> {
+        let count = self.read(buffer)?;
+        self.scanner.scan(&buffer[..count])
+    }
+
+    /// Like [`Peer::receive`], but looks at the start of the next message only and lets the kernel throw
+    /// away what is behind it. What is counted is the same; it is not copied to here.
+    ///
+    /// # Errors
+    /// The end of the connection, or bytes that are neither a message nor a control line where they are
+    /// looked at.
+    pub(crate) fn skim(&mut self, buffer: &mut [u8]) -> Result<()> {
+        let look = self.scanner.bytes_to_look_at();
+        let Some(look) = look.filter(|look| *look <= buffer.len()) else {
+            return self.receive(buffer);
+        };
+        let count = self.read(&mut buffer[..look])?;
+        self.scanner.scan(&buffer[..count])?;
+        let skip = self.scanner.bytes_to_skip(buffer.len());
+        let Some(skip) = skip.filter(|_| count == look) else {
+            return Ok(());
+        };
+        match recv(&self.stream, &mut buffer[..skip], RecvFlags::TRUNC) {
+            Ok((_, 0)) => Err("the server closed the connection".into()),
+            Ok((_, count)) => {
+                self.scanner.skip(count);
+                Ok(())
+            }
+            Err(Errno::AGAIN | Errno::INTR) => Ok(()),
+            Err(e) => Err(format!("receive: {e}").into()),
+        }
+    }
+
+    /// One read into `buffer`; 0 when nothing is there.
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
         match self.stream.read(buffer) {
             Ok(0) => Err("the server closed the connection".into()),
-            Ok(count) => self.scanner.scan(&buffer[..count]),
-            Err(e) if is_transient(e.kind()) => Ok(()),
+            Ok(count) => Ok(count),
+            Err(e) if is_transient(e.kind()) => Ok(0),
             Err(e) => Err(format!("receive: {e}").into()),
         }
     }
 
     fn wait(&self, flags: PollFlags) -> Result<()> {
-        let mut entry = [PollFd::new(&self.stream, flags)];
-        match poll(&mut entry, Some(&STALL_LIMIT)) {
-            Ok(0) => Err("no progress for 20 s".into()),
-            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
-            Err(e) => Err(format!("poll: {e}").into()),
-        }
+        wait_for(&[(self, flags)]).map(drop)
     }
 
     /// A failed send often means that the server said why and closed: look for its last words.
@@ -223,6 +208,67 @@ impl Peer {
 impl AsFd for Peer {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.stream.as_fd()
+    }
+}
+
+/// Waits until one of these is ready, and says what each is ready for.
+///
+/// # Errors
+/// None is within [`STALL_LIMIT`].
+pub(crate) fn wait_for(peers: &[(&Peer, PollFlags)]) -> Result<Vec<PollFlags>> {
+    let ready = wait_until(peers, &STALL_LIMIT)?;
+    ready.ok_or_else(|| format!("no progress for {} s", STALL_LIMIT.tv_sec).into())
+}
+
+/// The same, for at most `limit`; `None` when none is ready by then. After an interruption nothing is ready.
+///
+/// # Errors
+/// Those of the system call.
+pub(crate) fn wait_until(
+    peers: &[(&Peer, PollFlags)],
+    limit: &Timespec,
+) -> Result<Option<Vec<PollFlags>>> {
+    let entries = peers.iter().map(|(peer, flags)| PollFd::new(*peer, *flags));
+    let mut entries: Vec<PollFd<'_>> = entries.collect();
+    match poll(&mut entries, Some(limit)) {
+        Ok(0) => Ok(None),
+        Ok(_) => Ok(Some(entries.iter().map(PollFd::revents).collect())),
+        Err(Errno::INTR) => Ok(Some(vec![PollFlags::empty(); entries.len()])),
+        Err(e) => Err(format!("poll: {e}").into()),
+    }
+}
+
+/// Bytes on their way to a connection that does not take all at once.
+#[derive(Debug, Default)]
+pub(crate) struct Outgoing {
+    bytes: Vec<u8>,
+    sent: usize,
+}
+
+impl Outgoing {
+    /// Puts bytes behind the others.
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Bytes that have not been sent.
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len() - self.sent
+    }
+
+    /// Sends what the socket takes now.
+    ///
+    /// # Errors
+    /// The end of the connection.
+    pub(crate) fn flush(&mut self, peer: &mut Peer) -> Result<()> {
+        if self.len() > 0 {
+            self.sent += peer.try_send(&self.bytes[self.sent..])?;
+        }
+        if self.len() == 0 {
+            self.bytes.clear();
+            self.sent = 0;
+        }
+        Ok(())
     }
 }
 
@@ -256,30 +302,4 @@ fn read_line(stream: &mut TcpStream) -> Result<String> {
 
 fn is_transient(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::WouldBlock | ErrorKind::Interrupted)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_batch_is_whole_messages_and_long() {
-        for payload_bytes in [0, 16, 1000, 300_000] {
-            let batch = Batch::publish("foo", payload_bytes, false);
-            assert_eq!(batch.bytes.len() % batch.message_bytes, 0);
-            assert!(batch.bytes.len() >= BATCH_BYTES_MIN);
-            assert!(
-                batch
-                    .bytes
-                    .starts_with(format!("PUB foo {payload_bytes}\r\n").as_bytes())
-            );
-        }
-        let floor = Batch::publish("foo", 16, true);
-        assert_eq!(floor.message_bytes, delivered_bytes("foo", None, 16));
-        assert_eq!(Batch::request("a", "b", 2).bytes, b"PUB a b 2\r\nxx\r\n");
-        assert_eq!(
-            delivered_bytes("a", Some("b"), 2),
-            b"MSG a 1 b 2\r\nxx\r\n".len()
-        );
-    }
 }

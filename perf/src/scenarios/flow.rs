@@ -4,16 +4,26 @@
 //! slowest subscriber of its subject, so that no server ever has a slow consumer to deal with: what is
 //! measured is the message path. Each stretch ends drained: every message has arrived, and every connection
 //! has had its PONG.
+//!
+//! The warm-up looks at the start of every message. Later, unless everything is verified, the kernel throws
+//! most of what arrives away instead of copying it here: the generator is to cost little, and the count is
+//! the same.
+
+mod publisher;
+mod setup;
 
 use std::time::Instant;
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::PollFlags;
 
-use super::{Load, Scenario, Shape, Stop};
+pub(super) use publisher::Publisher;
+
+use super::meter::Meter;
+use super::{Load, Scenario, Stop};
 use crate::Result;
-use crate::cpu;
+use crate::progress::Progress;
 use crate::report::Outcome;
-use crate::wire::{self, Batch, PONG, Peer, READ_BYTES};
+use crate::wire::{self, Peer, READ_BYTES};
 
 /// Default window of one subscriber, in bytes: far below what any server calls a slow consumer.
 const WINDOW_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -24,296 +34,248 @@ const WINDOW_SUM_BYTES: usize = 64 * 1024 * 1024;
 /// Least default window, in bytes: below it, batches get shallow.
 const WINDOW_BYTES_MIN: usize = 512 * 1024;
 
-/// A publishing connection and where it is in its stream.
-struct Publisher {
-    peer: Peer,
-    batch: Batch,
-    /// Bytes of messages sent since the start. Invariant: never beyond `end_bytes`.
-    sent_bytes: u64,
-    /// Where the current stretch ends; a multiple of the message length once it is known.
-    end_bytes: u64,
-    /// Rest of an answer to the server's PING.
-    reply: &'static [u8],
-}
-
-impl Publisher {
-    fn sent_messages(&self) -> u64 {
-        self.sent_bytes / self.message_bytes()
-    }
-
-    fn message_bytes(&self) -> u64 {
-        self.batch.message_bytes as u64
-    }
-
-    /// The end of the message that is being sent.
-    fn next_boundary(&self) -> u64 {
-        self.sent_bytes.next_multiple_of(self.message_bytes())
-    }
-
-    fn is_done(&self) -> bool {
-        self.sent_bytes == self.end_bytes
-    }
-
-    /// One write: as much as the socket takes, at most `room_bytes`. A PING of the server is answered
-    /// between two messages.
-    fn write(&mut self, room_bytes: u64) -> Result<()> {
-        let is_between = self.sent_bytes == self.next_boundary();
-        if is_between && self.reply.is_empty() && self.peer.scanner.pings > 0 {
-            self.peer.scanner.pings -= 1;
-            self.reply = PONG;
-        }
-        if !self.reply.is_empty() {
-            let count = self.peer.try_send(self.reply)?;
-            self.reply = &self.reply[count..];
-            return Ok(());
-        }
-        let mut end = self
-            .end_bytes
-            .min(self.sent_bytes.saturating_add(room_bytes));
-        if self.peer.scanner.pings > 0 {
-            end = end.min(self.next_boundary());
-        }
-        let length = self.batch.bytes.len() as u64;
-        let start = self.sent_bytes % length;
-        let rest =
-            &self.batch.bytes[index(start)..index(length.min(start + (end - self.sent_bytes)))];
-        self.sent_bytes += self.peer.try_send(rest)? as u64;
-        Ok(())
-    }
+/// Who gets what is published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Delivery {
+    /// Every subscriber all of it.
+    Each,
+    /// Subscriber `i` what publisher `i` sends.
+    Paired,
+    /// One of the subscribers each message.
+    Shared,
 }
 
 /// All connections of one run.
-struct Flow {
+pub(super) struct Flow {
     publishers: Vec<Publisher>,
     subscribers: Vec<Peer>,
     /// Connections that only take places.
     fillers: Vec<Peer>,
-    /// Publisher `i` and subscriber `i` have a subject of their own; otherwise all share one.
-    is_paired: bool,
+    delivery: Delivery,
     /// How far publishers may be ahead, in messages.
     window_messages: u64,
+    /// Most of what arrives is thrown away unseen.
+    is_skimming: bool,
     buffer: Vec<u8>,
+    progress: Option<Progress>,
 }
 
-/// Runs any shape that publishes without waiting for answers.
+/// Runs any shape with one subject, or one for each pair, that publishes without waiting for answers.
 pub(super) fn run(scenario: &Scenario, load: &Load) -> Result<Outcome> {
-    let mut flow = Flow::connect(scenario, load)?;
-    flow.stretch(match load.stop {
-        Stop::After(_) => Stop::After(load.warmup),
-        Stop::Messages(count) => Stop::Messages(count / 10),
-    })?;
+    measure(Flow::open(scenario, load)?, scenario, load)
+}
 
-    let (sent, received) = flow.totals();
-    let server_before = load.server_time()?;
-    let own_before = cpu::time_of(std::process::id())?;
-    let begin = Instant::now();
+/// Warms a flow up and measures it.
+pub(super) fn measure(mut flow: Flow, scenario: &Scenario, load: &Load) -> Result<Outcome> {
+    flow.warm_up(load)?;
+    flow.progress = load.progress.clone();
+    let (sent, received) = (flow.sent(), flow.received());
+    let meter = Meter::begin(load)?;
     flow.stretch(load.stop)?;
-    let elapsed = begin.elapsed();
-    let server_after = load.server_time()?;
-    let own_after = cpu::time_of(std::process::id())?;
-
-    let (sent, received) = (flow.totals().0 - sent, flow.totals().1 - received);
+    let (sent, received) = (flow.sent() - sent, flow.received() - received);
     let counted = if flow.subscribers.is_empty() {
         sent
     } else {
         received
     };
-    let mut outcome = Outcome::new(scenario, counted, elapsed);
-    outcome.published = sent;
-    outcome.server_time = server_after
-        .zip(server_before)
-        .map(|(after, before)| after.saturating_sub(before));
-    outcome.generator_time = own_after.saturating_sub(own_before);
+    let outcome = meter.end(scenario, counted, sent)?;
+    if let Some(progress) = &mut flow.progress {
+        progress.finish();
+    }
     Ok(outcome)
 }
 
 impl Flow {
-    fn connect(scenario: &Scenario, load: &Load) -> Result<Self> {
-        let (publishers, subscribers) = match scenario.shape {
-            Shape::FanOut(count) => (1, count),
-            Shape::FanIn(count) => (count, 1),
-            Shape::Pairs(count) => (count, count),
-            Shape::OneToOne => (1, 1),
-            _ => (1, 0),
-        };
-        cpu::allow_descriptors(publishers as u64 + subscribers as u64 + 32)?;
-        let is_paired = matches!(scenario.shape, Shape::Pairs(_));
-        let subject = |index: usize| {
-            if is_paired {
-                format!("{}.{index}", load.subject)
-            } else {
-                load.subject.clone()
-            }
-        };
-        let bytes = scenario.payload_bytes;
-        let mut flow = Self {
-            publishers: Vec::new(),
-            subscribers: Vec::new(),
-            fillers: Vec::new(),
-            is_paired,
-            window_messages: 0,
-            buffer: vec![0; READ_BYTES],
-        };
-        for index in 0..subscribers {
-            let mut peer = Peer::connect(&load.server)?;
-            let subject = subject(index);
-            peer.subscribe(&subject, wire::delivered_bytes(&subject, None, bytes))?;
-            flow.subscribers.push(peer);
-        }
-        for _ in 0..load.fillers {
-            flow.fillers.push(Peer::connect(&load.server)?);
-        }
-        for index in 0..publishers {
-            let peer = Peer::connect(&load.server)?;
-            if peer.is_floor && publishers > 1 {
-                return Err("the floor peer knows no messages: one publisher only".into());
-            }
-            let batch = Batch::publish(&subject(index), bytes, peer.is_floor);
-            flow.publishers.push(Publisher {
-                peer,
-                batch,
-                sent_bytes: 0,
-                end_bytes: 0,
-                reply: &[],
-            });
-        }
-        let window = load.window_bytes.unwrap_or_else(|| {
-            (WINDOW_SUM_BYTES / subscribers.max(1)).clamp(WINDOW_BYTES_MIN, WINDOW_BYTES_MAX)
-        });
-        let message_bytes = wire::delivered_bytes(&subject(0), None, bytes);
-        flow.window_messages = (window / message_bytes).max(1) as u64;
-        Ok(flow)
+    /// Connects for shapes with one subject, or one for each pair.
+    ///
+    /// # Errors
+    /// No connection, or a refusal.
+    pub(super) fn open(scenario: &Scenario, load: &Load) -> Result<Self> {
+        setup::open(scenario, load)
     }
 
-    /// Messages sent and messages received so far, over all connections.
-    fn totals(&self) -> (u64, u64) {
-        let sent = self.publishers.iter().map(Publisher::sent_messages).sum();
-        let received = self
-            .subscribers
-            .iter()
-            .map(|peer| peer.scanner.messages)
-            .sum();
-        (sent, received)
+    /// A flow of connections that are ready; a message is `message_bytes` long where it arrives.
+    pub(super) fn new(
+        publishers: Vec<Publisher>,
+        subscribers: Vec<Peer>,
+        delivery: Delivery,
+        message_bytes: usize,
+        load: &Load,
+    ) -> Self {
+        let window = load.window_bytes.unwrap_or_else(|| {
+            (WINDOW_SUM_BYTES / subscribers.len().max(1)).clamp(WINDOW_BYTES_MIN, WINDOW_BYTES_MAX)
+        });
+        Self {
+            publishers,
+            subscribers,
+            fillers: Vec::new(),
+            delivery,
+            window_messages: (window / message_bytes).max(1) as u64,
+            is_skimming: false,
+            buffer: vec![0; READ_BYTES],
+            progress: None,
+        }
+    }
+
+    /// The load before the measured one; from then on not everything is looked at.
+    ///
+    /// # Errors
+    /// As those of a stretch.
+    pub(super) fn warm_up(&mut self, load: &Load) -> Result<()> {
+        self.stretch(load.warm_up())?;
+        self.is_skimming = !load.is_verified;
+        Ok(())
+    }
+
+    /// Messages sent so far, by all publishers.
+    pub(super) fn sent(&self) -> u64 {
+        self.publishers.iter().map(Publisher::sent_messages).sum()
+    }
+
+    /// Messages received so far, by all subscribers.
+    pub(super) fn received(&self) -> u64 {
+        let counts = self.subscribers.iter().map(|peer| peer.scanner.messages);
+        counts.sum()
+    }
+
+    /// All connections, and what each waits for.
+    pub(super) fn interests(&self) -> Vec<(&Peer, PollFlags)> {
+        let publishers = self.publishers.iter().zip(self.rooms());
+        let publishers = publishers.map(|(publisher, room)| {
+            let peer = &publisher.peer;
+            match room > 0 || peer.scanner.pings > 0 {
+                true => (peer, PollFlags::IN | PollFlags::OUT),
+                false => (peer, PollFlags::IN),
+            }
+        });
+        let subscribers = self.subscribers.iter().map(|peer| (peer, PollFlags::IN));
+        publishers.chain(subscribers).collect()
     }
 
     /// Publishes until `stop`, then waits for the last message and a PONG on every connection.
     fn stretch(&mut self, stop: Stop) -> Result<()> {
-        let count = self.publishers.len() as u64;
+        self.go_on(stop);
         let deadline = match stop {
             Stop::After(time) => Some(Instant::now() + time),
             Stop::Messages(_) => None,
         };
-        for (index, publisher) in self.publishers.iter_mut().enumerate() {
-            publisher.end_bytes = match stop {
-                Stop::After(_) => u64::MAX,
-                Stop::Messages(messages) => {
-                    let share = messages / count + u64::from((index as u64) < messages % count);
-                    publisher.sent_bytes + share * publisher.message_bytes()
-                }
-            };
-        }
         loop {
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-                for publisher in &mut self.publishers {
-                    publisher.end_bytes = publisher.end_bytes.min(publisher.next_boundary());
-                }
+                return self.finish();
             }
-            if self.publishers.iter().all(Publisher::is_done) && self.missing() == 0 {
-                break;
+            if deadline.is_none() && self.publishers.iter().all(Publisher::is_done) {
+                return self.finish();
             }
             self.turn()?;
+            let counted = self.received();
+            if let Some(progress) = &mut self.progress {
+                progress.tick(counted);
+            }
         }
-        for peer in self
-            .publishers
-            .iter_mut()
-            .map(|publisher| &mut publisher.peer)
-        {
-            peer.ping()?;
+    }
+
+    /// Lets the publishers publish from now on, until [`Flow::finish`] or for so many messages.
+    pub(super) fn go_on(&mut self, stop: Stop) {
+        let count = self.publishers.len() as u64;
+        for (index, publisher) in self.publishers.iter_mut().enumerate() {
+            publisher.go_on(match stop {
+                Stop::After(_) => None,
+                Stop::Messages(messages) => {
+                    Some(messages / count + u64::from((index as u64) < messages % count))
+                }
+            });
+        }
+    }
+
+    /// Ends the stretch: waits for the last message and a PONG on every connection.
+    ///
+    /// # Errors
+    /// A message is lost or one too many, or nothing moves for 20 s.
+    pub(super) fn finish(&mut self) -> Result<()> {
+        self.publishers.iter_mut().for_each(Publisher::end);
+        while !self.publishers.iter().all(Publisher::is_done) || self.missing() > 0 {
+            self.turn()?;
+            self.refuse_surplus()?;
+        }
+        for publisher in &mut self.publishers {
+            publisher.peer.ping()?;
         }
         for peer in &mut self.subscribers {
             peer.ping()?;
         }
-        if self.missing() != 0 {
+        self.refuse_surplus()
+    }
+
+    /// How many messages each subscriber has got, and how many it is to get of what was sent; for a queue
+    /// group all its members together.
+    fn counts(&self) -> impl Iterator<Item = (u64, u64)> {
+        let sent = self.sent();
+        let is_shared = self.delivery == Delivery::Shared;
+        let together = is_shared.then(|| (self.received(), sent));
+        let subscribers = self.subscribers.iter().enumerate();
+        let each = subscribers
+            .filter(move |_| !is_shared)
+            .map(move |(index, peer)| {
+                let expected = match self.delivery {
+                    Delivery::Paired => self.publishers[index].sent_messages(),
+                    _ => sent,
+                };
+                (peer.scanner.messages, expected)
+            });
+        together.into_iter().chain(each)
+    }
+
+    /// Messages on their way, over all subscribers.
+    fn missing(&self) -> u64 {
+        let missing = |(got, expected): (u64, u64)| expected.saturating_sub(got);
+        self.counts().map(missing).sum()
+    }
+
+    fn refuse_surplus(&self) -> Result<()> {
+        if self.counts().any(|(got, expected)| got > expected) {
             return Err("messages arrived that were never published".into());
         }
         Ok(())
     }
 
-    /// Messages on their way, over all subscribers; not 0 either when too many came.
-    fn missing(&self) -> u64 {
-        let expected = self.totals().0;
-        self.subscribers
-            .iter()
-            .enumerate()
-            .map(|(index, peer)| {
-                let expected = if self.is_paired {
-                    self.publishers[index].sent_messages()
-                } else {
-                    expected
-                };
-                expected.abs_diff(peer.scanner.messages)
-            })
-            .sum()
-    }
-
     /// How many bytes each publisher may send now.
     fn rooms(&self) -> Vec<u64> {
-        let slowest = self
-            .subscribers
-            .iter()
-            .map(|peer| peer.scanner.messages)
-            .min();
-        let sent = self.totals().0;
-        let rooms = self
-            .publishers
-            .iter()
-            .enumerate()
-            .map(|(index, publisher)| {
-                if publisher.is_done() {
-                    return 0;
+        let counts = || self.subscribers.iter().map(|peer| peer.scanner.messages);
+        let sent = self.sent();
+        // What the slowest has got of all that was sent; nobody is slow where nobody is.
+        let got = match self.delivery {
+            Delivery::Shared => counts().sum(),
+            _ => counts().min().unwrap_or(sent),
+        };
+        // Those that share a window share it alike: whom the server reads faster does not crowd the others out.
+        let slowest = self.publishers.iter().map(Publisher::sent_messages).min();
+        let share = (self.window_messages / self.publishers.len() as u64).max(1);
+        let room = |(index, publisher): (usize, &Publisher)| {
+            let own = publisher.sent_messages();
+            let messages = match self.delivery {
+                _ if publisher.is_done() => 0,
+                Delivery::Paired => {
+                    let ahead = own.saturating_sub(self.subscribers[index].scanner.messages);
+                    self.window_messages.saturating_sub(ahead)
                 }
-                let ahead = match slowest {
-                    None => return u64::MAX,
-                    Some(_) if self.is_paired => publisher
-                        .sent_messages()
-                        .saturating_sub(self.subscribers[index].scanner.messages),
-                    Some(slowest) => sent.saturating_sub(slowest),
-                };
-                self.window_messages.saturating_sub(ahead) * publisher.message_bytes()
-            });
-        rooms.collect()
+                _ => {
+                    let lead = own - slowest.unwrap_or(own);
+                    let ahead = sent.saturating_sub(got);
+                    let room = self.window_messages.saturating_sub(ahead);
+                    room.min(share.saturating_sub(lead))
+                }
+            };
+            messages.saturating_mul(publisher.message_bytes())
+        };
+        self.publishers.iter().enumerate().map(room).collect()
     }
 
     /// One round: wait, then one write and one read for each connection that is ready.
     fn turn(&mut self) -> Result<()> {
         let rooms = self.rooms();
-        let wanted = |room: &u64| {
-            if *room > 0 {
-                PollFlags::IN | PollFlags::OUT
-            } else {
-                PollFlags::IN
-            }
-        };
-        let publishers = self.publishers.iter().zip(&rooms);
-        let mut entries: Vec<PollFd<'_>> = publishers
-            .map(|(publisher, room)| PollFd::new(&publisher.peer, wanted(room)))
-            .chain(
-                self.subscribers
-                    .iter()
-                    .map(|peer| PollFd::new(peer, PollFlags::IN)),
-            )
-            .collect();
-        match poll(&mut entries, Some(&wire::STALL_LIMIT)) {
-            Ok(0) => {
-                return Err(
-                    format!("no progress for 20 s, {} messages missing", self.missing()).into(),
-                );
-            }
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(e) => return Err(format!("poll: {e}").into()),
-        }
-        let ready: Vec<PollFlags> = entries.iter().map(PollFd::revents).collect();
-        let (publishers, subscribers) = ready.split_at(self.publishers.len());
+        let ready = wire::wait_for(&self.interests())
+            .map_err(|e| format!("{e}, {} messages missing", self.missing()))?;
+        let (publishers, subscribers) = ready.split_at(rooms.len());
         for ((publisher, ready), room) in self.publishers.iter_mut().zip(publishers).zip(rooms) {
             if ready.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR) {
                 publisher.peer.receive(&mut self.buffer)?;
@@ -322,19 +284,41 @@ impl Flow {
                 publisher.write(room)?;
             }
         }
-        for (peer, ready) in self.subscribers.iter_mut().zip(subscribers) {
+        for (index, ready) in subscribers.iter().enumerate() {
             if !ready.is_empty() {
-                peer.receive(&mut self.buffer)?;
-                peer.answer_pings()?;
+                self.read(index)?;
             }
         }
         Ok(())
     }
-}
 
-/// A position within a batch, which is far below 4 GiB.
-fn index(position: u64) -> usize {
-    usize::try_from(position).unwrap_or(usize::MAX)
+    /// One write of at most `bytes_max` and one read for each connection, without waiting. False when
+    /// nothing moved.
+    ///
+    /// # Errors
+    /// As those of a connection.
+    pub(super) fn step(&mut self, bytes_max: u64) -> Result<bool> {
+        let before = (self.sent(), self.received());
+        let rooms = self.rooms();
+        for (publisher, room) in self.publishers.iter_mut().zip(rooms) {
+            publisher.peer.receive(&mut self.buffer)?;
+            publisher.write(room.min(bytes_max))?;
+        }
+        for index in 0..self.subscribers.len() {
+            self.read(index)?;
+        }
+        Ok(before != (self.sent(), self.received()))
+    }
+
+    fn read(&mut self, index: usize) -> Result<()> {
+        let peer = &mut self.subscribers[index];
+        if self.is_skimming {
+            peer.skim(&mut self.buffer)?;
+        } else {
+            peer.receive(&mut self.buffer)?;
+        }
+        peer.answer_pings()
+    }
 }
 
 #[cfg(test)]

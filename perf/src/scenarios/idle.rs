@@ -3,14 +3,12 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{Load, Scenario, Stop};
+use super::meter::Meter;
+use super::{Load, OTHER_DESCRIPTORS, Scenario, Stop};
 use crate::Result;
 use crate::cpu;
 use crate::report::{Memory, Outcome};
 use crate::wire::Peer;
-
-/// Descriptors this process needs besides its connections.
-const OTHER_DESCRIPTORS: u64 = 32;
 
 /// Runs `idle`: opens the connections, then watches the server for the time of the load.
 pub(super) fn run(scenario: &Scenario, count: usize, load: &Load) -> Result<Outcome> {
@@ -35,14 +33,9 @@ pub(super) fn run(scenario: &Scenario, count: usize, load: &Load) -> Result<Outc
     thread::sleep(load.warmup);
     let rss_after = cpu::rss_bytes_of(pid)?;
 
-    let server_before = cpu::time_of(pid)?;
-    let begin = Instant::now();
+    let meter = Meter::begin(load)?;
     answer_pings_for(time, &mut peers)?;
-    let elapsed = begin.elapsed();
-    let server_after = cpu::time_of(pid)?;
-
-    let mut outcome = Outcome::new(scenario, 0, elapsed);
-    outcome.server_time = Some(server_after.saturating_sub(server_before));
+    let mut outcome = meter.end(scenario, 0, 0)?;
     outcome.memory = Some(Memory {
         connections: count as u64,
         rss_before,

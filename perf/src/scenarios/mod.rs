@@ -1,124 +1,46 @@
 //! The shapes of load: what is sent, by how many, to how many.
 //!
-//! Owns the names (`fanout10:128`) and the common frame of a run: connect, warm up, measure, drain. The
-//! processor time of the server is read when nothing is in flight, at both ends of the measured stretch.
+//! Owns the frame of a run: connect, warm up, measure, drain. The processor time of the server is read when
+//! nothing is in flight, at both ends of the measured stretch ([`meter`]).
+//!
+//! | module | shapes |
+//! | --- | --- |
+//! | `flow` | `pub`, `1to1`, `fanout`, `fanin`, `pairs`, `queue` |
+//! | `many_subjects` | `hot`, `uniform`, `zipf`: a flow, with its subjects and subscriptions |
+//! | `request_reply`, `open_loop`, `flooded` | `reqrep`, `open`, `flooded`: a `conversation` |
+//! | `connection_churn`, `subscription_churn`, `idle` | `connect`, `subchurn`, `idle` |
 
+mod batch;
+mod connection_churn;
+mod conversation;
+mod flooded;
 mod flow;
 mod idle;
+mod latency;
+mod many_subjects;
+mod meter;
+mod open_loop;
+mod pace;
 mod request_reply;
+mod sampler;
+mod shape;
+mod subscription_churn;
+mod verify;
 
-use std::fmt;
-use std::str::FromStr;
 use std::time::Duration;
 
+pub(crate) use shape::{Scenario, Shape};
+pub(crate) use verify::{Checker, Stamp};
+
 use crate::Result;
-use crate::cpu;
+use crate::progress::Progress;
 use crate::report::Outcome;
 
 /// Payload beyond which a message does not fit the default limit of the servers, in bytes.
 const PAYLOAD_BYTES_MAX: usize = 1024 * 1024;
 
-/// Most connections of one run.
-const CONNECTIONS_MAX: usize = 60_000;
-
-/// A shape of load.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Shape {
-    /// One publisher, no interest.
-    Publish,
-    /// One publisher, one subscriber.
-    OneToOne,
-    /// One publisher, this many subscribers of its subject.
-    FanOut(usize),
-    /// This many publishers of one subject, one subscriber.
-    FanIn(usize),
-    /// This many publishers, each with a subject and a subscriber of its own.
-    Pairs(usize),
-    /// One request in flight at a time.
-    RequestReply,
-    /// This many connections with one subscription each.
-    Idle(usize),
-}
-
-impl FromStr for Shape {
-    type Err = Box<dyn std::error::Error>;
-
-    fn from_str(text: &str) -> Result<Self> {
-        match text {
-            "pub" => return Ok(Shape::Publish),
-            "1to1" => return Ok(Shape::OneToOne),
-            "reqrep" => return Ok(Shape::RequestReply),
-            _ => {}
-        }
-        let digits_at = text
-            .find(|c: char| c.is_ascii_digit())
-            .unwrap_or(text.len());
-        let (word, digits) = text.split_at(digits_at);
-        let (shape, default): (fn(usize) -> Shape, usize) = match word {
-            "fanout" => (Shape::FanOut, 10),
-            "fanin" => (Shape::FanIn, 8),
-            "pairs" => (Shape::Pairs, 8),
-            "idle" => (Shape::Idle, 1000),
-            _ => return Err(format!("no such shape: {text:?}; see perf help").into()),
-        };
-        let count = if digits.is_empty() {
-            Some(default)
-        } else {
-            digits.parse().ok()
-        };
-        match count {
-            Some(count @ 1..=CONNECTIONS_MAX) => Ok(shape(count)),
-            _ => Err(format!("{text:?}: the count must be 1 to {CONNECTIONS_MAX}").into()),
-        }
-    }
-}
-
-impl fmt::Display for Shape {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Shape::Publish => f.write_str("pub"),
-            Shape::OneToOne => f.write_str("1to1"),
-            Shape::FanOut(count) => write!(f, "fanout{count}"),
-            Shape::FanIn(count) => write!(f, "fanin{count}"),
-            Shape::Pairs(count) => write!(f, "pairs{count}"),
-            Shape::RequestReply => f.write_str("reqrep"),
-            Shape::Idle(count) => write!(f, "idle{count}"),
-        }
-    }
-}
-
-/// A shape with a payload.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Scenario {
-    /// Who talks to whom.
-    pub(crate) shape: Shape,
-    /// Bytes of each message.
-    pub(crate) payload_bytes: usize,
-}
-
-impl FromStr for Scenario {
-    type Err = Box<dyn std::error::Error>;
-
-    fn from_str(text: &str) -> Result<Self> {
-        let (shape, bytes) = text.split_once(':').unwrap_or((text, "16"));
-        let payload_bytes = bytes
-            .parse()
-            .map_err(|_| format!("{text:?}: {bytes:?} is no size"))?;
-        Ok(Self {
-            shape: shape.parse()?,
-            payload_bytes,
-        })
-    }
-}
-
-impl fmt::Display for Scenario {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.shape {
-            Shape::Idle(_) => self.shape.fmt(f),
-            _ => write!(f, "{}:{}", self.shape, self.payload_bytes),
-        }
-    }
-}
+/// Descriptors this process needs besides its connections.
+const OTHER_DESCRIPTORS: u64 = 32;
 
 /// When a run has published enough.
 #[derive(Clone, Copy, Debug)]
@@ -144,9 +66,15 @@ pub(crate) struct Load {
     pub(crate) warmup: Duration,
     /// How far publishers may be ahead of the slowest subscriber, in bytes; `None` lets the shape choose.
     pub(crate) window_bytes: Option<usize>,
-    /// Connections that do nothing, opened between the subscribers and the publishers of a flow: a
-    /// server that gives them out in turn puts the publishers elsewhere.
+    /// Connections that do nothing, opened in front of each publisher of a flow: a server that gives them
+    /// out in turn puts the publishers elsewhere.
     pub(crate) fillers: usize,
+    /// Operations per second of a shape that goes by the clock; `None` takes that of the shape.
+    pub(crate) rate: Option<f64>,
+    /// Payloads carry a sequence and a checksum, and every subscriber checks them.
+    pub(crate) is_verified: bool,
+    /// Where to show how far the measured stretch has come.
+    pub(crate) progress: Option<Progress>,
 }
 
 impl Default for Load {
@@ -159,14 +87,20 @@ impl Default for Load {
             warmup: Duration::from_millis(500),
             window_bytes: None,
             fillers: 0,
+            rate: None,
+            is_verified: false,
+            progress: None,
         }
     }
 }
 
 impl Load {
-    /// Processor time of the server so far, if it is known which process that is.
-    fn server_time(&self) -> Result<Option<Duration>> {
-        self.server_pid.map(cpu::time_of).transpose()
+    /// How long, or how much, the same load goes before it is measured.
+    fn warm_up(&self) -> Stop {
+        match self.stop {
+            Stop::After(_) => Stop::After(self.warmup),
+            Stop::Messages(count) => Stop::Messages(count / 10),
+        }
     }
 }
 
@@ -178,50 +112,45 @@ pub(crate) fn run(scenario: &Scenario, load: &Load) -> Result<Outcome> {
     if scenario.payload_bytes > PAYLOAD_BYTES_MAX {
         return Err(format!("a payload has at most {PAYLOAD_BYTES_MAX} bytes").into());
     }
+    if load.is_verified {
+        check_verifiable(scenario)?;
+    }
+    let per_second = |count: usize| load.rate.unwrap_or(count as f64);
     match scenario.shape {
         Shape::RequestReply => request_reply::run(scenario, load),
+        Shape::Open(count) => open_loop::run(scenario, per_second(count), load),
+        Shape::Flooded => flooded::run(scenario, load),
         Shape::Idle(count) => idle::run(scenario, count, load),
+        Shape::Connect(count) => connection_churn::run(scenario, count, load),
+        Shape::SubscriptionChurn(count) => {
+            subscription_churn::run(scenario, per_second(count), load)
+        }
+        Shape::Hot(count) | Shape::Uniform(count) | Shape::Zipf(count) => {
+            many_subjects::run(scenario, count, load)
+        }
         _ => flow::run(scenario, load),
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_come_back() {
-        for name in [
-            "pub:16",
-            "1to1:128",
-            "fanout10:16",
-            "fanin8:1024",
-            "pairs8:0",
-            "reqrep:16",
-            "idle1000",
-        ] {
-            assert_eq!(name.parse::<Scenario>().unwrap().to_string(), name);
-        }
-        assert_eq!(
-            "fanout".parse::<Scenario>().unwrap().to_string(),
-            "fanout10:16"
-        );
+/// Whether there is something to verify, and room in the payload to do so.
+fn check_verifiable(scenario: &Scenario) -> Result<()> {
+    let has_messages = !matches!(
+        scenario.shape,
+        Shape::Publish | Shape::Idle(_) | Shape::Connect(_)
+    );
+    if !has_messages {
+        return Err(format!(
+            "{}: no message arrives, so none can be verified",
+            scenario.shape
+        )
+        .into());
     }
-
-    #[test]
-    fn nonsense_is_refused() {
-        for name in [
-            "",
-            "pubs",
-            "fanout0",
-            "fanout-1",
-            "fanoutx",
-            "1to1:",
-            "1to1:x",
-            "10",
-            "idle99999999",
-        ] {
-            assert!(name.parse::<Scenario>().is_err(), "{name}");
-        }
+    if scenario.payload_bytes < verify::STAMP_BYTES {
+        let least = verify::STAMP_BYTES;
+        return Err(format!("--verify needs payloads of {least} bytes or more").into());
     }
+    Ok(())
 }
+
+#[cfg(test)]
+mod tests;
