@@ -556,7 +556,7 @@ impl Fanout<'_> {
         self.tally.work += pending - before;
         if !connection.is_dirty {
             connection.is_dirty = true;
-            self.lists.dirty.push(target.conn);
+            self.lists.dirty.push_back(target.conn);
         }
         if connection.is_traced {
             self.lists.traced.push(target.sub);

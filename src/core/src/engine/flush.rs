@@ -1,7 +1,7 @@
 //! From outboxes to sockets. Step 9 (flush) of the PUB path.
 //!
-//! Each connection with something pending is written to once at the end of the turn, or
-//! when its batch has grown large. Between shards, lanes are published before any of this.
+//! Each connection with something pending is written to once at the end of the turn, or of one of the
+//! next if they are many, or when its batch has grown large. Between shards, lanes are published before any of this.
 
 use std::io::IoSlice;
 
@@ -11,8 +11,15 @@ use crate::client::CloseReason;
 use crate::client::outbox::SLICES_MAX;
 use crate::interest::ConnKey;
 
+/// What a write to a socket is counted as besides its bytes.
+const FLUSH_WORK: usize = 8 * 1024;
+/// Bytes written to one connection before others have their turn.
+const FLUSH_BYTES_MAX: usize = 512 * 1024;
+
 impl Engine {
-    /// Flushes every connection that got something in this turn.
+    /// Flushes connections that got something, oldest first, and as many as a turn has time for: a fan-out to a
+    /// thousand of them is a thousand system calls, and readers that have caught up may take all that waits for
+    /// them at once.
     pub(super) fn flush_dirty(&mut self, edge: &mut impl Edge) {
         self.cut_overfull(edge);
         self.hand_over_log(edge);
@@ -23,17 +30,19 @@ impl Engine {
             self.flush(edge, key);
         }
         self.lists.urgent = urgent;
-        let mut dirty = std::mem::take(&mut self.lists.dirty);
-        for &key in &dirty {
+        // Whatever a flush itself adds is for the next call.
+        for _ in 0..self.lists.dirty.len() {
+            if self.flush_left == 0 {
+                return;
+            }
+            let Some(key) = self.lists.dirty.pop_front() else {
+                return;
+            };
             if let Some(connection) = self.connections.find_mut(key) {
                 connection.is_dirty = false;
                 self.flush(edge, key);
             }
         }
-        dirty.clear();
-        // Whatever a flush itself has added is for the next one.
-        dirty.append(&mut self.lists.dirty);
-        self.lists.dirty = dirty;
     }
 
     /// Log lines go first, then the answers they explain.
@@ -57,17 +66,26 @@ impl Engine {
         self.hand_over_log(edge);
         let mut large = std::mem::take(&mut self.lists.large);
         for key in large.drain(..) {
-            self.flush(edge, key);
+            // Once the turn has no time left for it, only for those that might be cut for what they were not offered.
+            let must_go = |key| {
+                let connection = self.connections.find(key);
+                connection
+                    .is_some_and(|c| c.outbox.pending_bytes() >= self.limits.pending_bytes_max / 2)
+            };
+            if self.flush_left > 0 || must_go(key) {
+                self.flush(edge, key);
+            }
         }
         self.lists.large = large;
     }
 
-    /// Writes what is pending until it is gone or the socket has no more room. What was said to other
+    /// Writes what is pending until it is gone, the socket has no more room, or it is much. What was said to other
     /// shards is published first (K2): whoever reads what is written here may act on it there.
     pub(super) fn flush(&mut self, edge: &mut impl Edge, key: ConnKey) {
         if self.has_unpublished() && !self.is_without(Mutant::WriteFirst) {
             self.publish(edge);
         }
+        let mut written = 0;
         loop {
             let Some(connection) = self.connections.find_mut(key) else {
                 return;
@@ -79,6 +97,13 @@ impl Engine {
             }
             let pending = connection.outbox.pending_bytes();
             if pending == 0 {
+                break;
+            }
+            if written >= FLUSH_BYTES_MAX {
+                if !connection.is_dirty {
+                    connection.is_dirty = true;
+                    self.lists.dirty.push_back(key);
+                }
                 break;
             }
             let mut slices = [IoSlice::new(&[]); SLICES_MAX];
@@ -95,6 +120,8 @@ impl Engine {
             connection
                 .outbox
                 .handle_transmitted(&mut self.pool, accepted);
+            written += accepted;
+            self.flush_left = self.flush_left.saturating_sub(accepted + FLUSH_WORK);
             if accepted > 0 || !connection.is_stuck {
                 connection.last_progress = self.now;
             }

@@ -124,7 +124,7 @@ pub struct Opening {
 #[derive(Debug, Default)]
 struct Lists {
     /// Connections with something to flush at the end of the turn.
-    dirty: Vec<ConnKey>,
+    dirty: VecDeque<ConnKey>,
     /// Those of them that have been sent a PONG: flushed first, so that nobody's round trip waits for a fan-out.
     urgent: Vec<ConnKey>,
     /// Those of them whose batch is large enough to be flushed at once.
@@ -171,6 +171,8 @@ pub struct Engine {
     trim_at: Option<Time>,
     /// Work done in this turn, in bytes put into outboxes and batches.
     turn_work: usize,
+    /// Bytes that may still be written in this turn; a budget of its own, as large as that of the other work.
+    flush_left: usize,
     /// Matches built when that was last looked at.
     builds_seen: u64,
 
@@ -178,6 +180,8 @@ pub struct Engine {
     inbound: Vec<u8>,
     /// Where all connections' bytes are received; kept by the shard, not by the connections.
     buffer: Vec<u8>,
+    /// Empty memory for the next operation that a read cuts in two: in a flood that is one for each read.
+    spare_held: Vec<u8>,
     /// Empty memory for the next operation that is received in place.
     spare_input: Vec<u8>,
     /// An operation was received in place since the last look at memory that nobody needs.
@@ -230,9 +234,11 @@ impl Engine {
             looks: Deadlines::default(),
             trim_at: None,
             turn_work: 0,
+            flush_left: 0,
             builds_seen: 0,
             inbound: Vec::new(),
             buffer: vec![0; turn::BUFFER_BYTES],
+            spare_held: Vec::new(),
             spare_input: Vec::new(),
             is_spare_input_used: false,
             scratch: Vec::new(),
@@ -380,7 +386,7 @@ impl Engine {
         }
         if !connection.is_dirty {
             connection.is_dirty = true;
-            self.lists.dirty.push(key);
+            self.lists.dirty.push_back(key);
         }
     }
 

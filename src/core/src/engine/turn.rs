@@ -35,6 +35,9 @@ pub(super) const MATCH_WORK: usize = 1024;
 const EARLY_FLUSH_BYTES: usize = 64 * 1024;
 /// The largest buffer kept for the next operation that is received in place.
 const SPARE_INPUT_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// The largest buffer kept for the next operation that a read cuts in two: it may go to a connection that then
+/// is idle.
+const SPARE_HELD_BYTES_MAX: usize = 1024;
 /// Time between two looks at memory that nobody needs.
 const TRIM_INTERVAL: Duration = Duration::from_secs(1);
 /// Subscriptions of ended connections removed in one turn.
@@ -56,6 +59,7 @@ impl Engine {
     pub fn turn(&mut self, edge: &mut impl Edge, ready: &[Ready], now: Time) -> Next {
         self.now = now;
         self.turn_work = 0;
+        self.flush_left = self.limits.turn_work;
         for ready in ready {
             self.note_ready(*ready);
         }
@@ -109,7 +113,7 @@ impl Engine {
             connection.is_blocked = false;
             if !connection.is_dirty {
                 connection.is_dirty = true;
-                self.lists.dirty.push(ready.key);
+                self.lists.dirty.push_back(ready.key);
             }
         }
         if ready.readable {
@@ -250,7 +254,13 @@ impl Engine {
         buffer[..held].copy_from_slice(&connection.input);
         let received = edge.receive(key, &mut buffer[held..held + budget]);
         if let Received::Bytes(n) = received {
-            connection.input = Vec::new();
+            let mut spare = mem::take(&mut connection.input);
+            if spare.capacity() <= SPARE_HELD_BYTES_MAX
+                && spare.capacity() > self.spare_held.capacity()
+            {
+                spare.clear();
+                self.spare_held = spare;
+            }
             self.see_before_acting(edge);
             self.handle_input(edge, key, &buffer[..held + n]);
         }
@@ -386,7 +396,9 @@ impl Engine {
         connection.has_backlog = has_backlog;
         connection.input_needed = needed;
         if at < input.len() {
-            connection.input = input[at..].to_vec();
+            let mut held = mem::take(&mut self.spare_held);
+            held.extend_from_slice(&input[at..]);
+            connection.input = held;
         }
     }
 

@@ -23,7 +23,7 @@ enum Verb {
 
 /// Verbs with the original's parser state behind each of their letters: the log line of a
 /// parse error names it.
-const VERBS: [(Verb, &[u8], &[u8]); 10] = [
+static VERBS: [(Verb, &[u8], &[u8]); 10] = [
     (Verb::Pub, b"PUB", &[18, 19, 20]),
     (Verb::Hpub, b"HPUB", &[53, 54, 55, 56]),
     (Verb::Sub, b"SUB", &[31, 32, 33]),
@@ -98,7 +98,7 @@ pub(super) fn parse_general<'a>(
 fn match_verb(buf: &[u8]) -> Result<Option<(Verb, usize)>, ParseError> {
     let mut best = 0;
     let mut state = 0;
-    for (verb, name, states) in VERBS {
+    for &(verb, name, states) in &VERBS {
         let matched = name
             .iter()
             .zip(buf)
