@@ -1,16 +1,13 @@
-//! Many connections: that they come and go without a trace, cost little while they are idle, and that
-//! the end of a large one is not noticed by the others.
+//! Many connections: that they come and go without a trace, and cost little while they are idle.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Resource, getrlimit, setrlimit};
 use socket2::SockRef;
 
-use crate::support::{Driver, RawClient, Server, both_drivers, heavy, wait_until};
+use crate::support::{Driver, RawClient, Server, both_drivers, heavy, process, wait_until};
 
 /// How long the server may take for what it must do in the end.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -99,13 +96,6 @@ fn churn(address: SocketAddr, count: usize) {
             });
         }
     });
-}
-
-/// Lets this process open as many descriptors as it may.
-fn raise_nofile() {
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    setrlimit(Resource::Nofile, limit).expect("raise the limit of descriptors");
 }
 
 /// The value at `part` of a sorted list.
@@ -217,7 +207,7 @@ both_drivers! {
     /// short) that a message for one of them arrives at once.
     fn idle_connections_are_cheap(driver) {
         let _alone = heavy();
-        raise_nofile();
+        process::raise_nofile();
         let server = server_with_nofile(driver, 20_000);
         let mut clients: Vec<TcpStream> =
             (0..50).map(|number| idle_connection(server.address(), IDLE + number)).collect();
@@ -268,57 +258,5 @@ both_drivers! {
         // that was lost would show as a delay of up to a second.
         assert!(quantile(&delays, 0.9) <= Duration::from_millis(5), "{delays:?}");
         assert!(quantile(&delays, 1.0) <= Duration::from_millis(50), "{delays:?}");
-    }
-
-    /// A subscriber with many subscriptions is cut: they go step by step, and nobody waits for that.
-    fn end_of_many_subscriptions(driver) {
-        let _alone = heavy();
-        let count = 200_000;
-        let server = server_with_nofile(driver, 1024);
-        let mut rich = server.raw_client();
-        for start in (0..count).step_by(10_000) {
-            let lines: String = (start..start + 10_000)
-                .map(|sid| format!("SUB rich.{}.{sid} {sid}\r\n", sid % 100))
-                .collect();
-            rich.send(lines);
-            rich.ping();
-        }
-        let subscriptions = || server.subsz("")["num_subscriptions"].as_u64();
-        assert_eq!(subscriptions(), Some(count));
-        let stop = AtomicBool::new(false);
-        let (took, mut pings) = thread::scope(|scope| {
-            let probing = scope.spawn(|| {
-                let mut probe = server.raw_client();
-                let mut pings = Vec::new();
-                while !stop.load(Ordering::Relaxed) {
-                    let sent = Instant::now();
-                    probe.ping();
-                    pings.push(sent.elapsed());
-                }
-                pings
-            });
-            let begin = Instant::now();
-            rich.reset();
-            let deadline = begin + LIMIT;
-            while subscriptions() != Some(0) && Instant::now() < deadline {
-                thread::sleep(Duration::from_millis(1));
-            }
-            let took = begin.elapsed();
-            stop.store(true, Ordering::Relaxed);
-            (took, probing.join().expect("the probe"))
-        });
-        pings.sort_unstable();
-        println!(
-            "S8 (200 000) {}: gone after {took:.2?}, PING of others p50 {:.2?}, p99 {:.2?}, worst {:.2?} of {}",
-            driver.name(),
-            quantile(&pings, 0.5),
-            quantile(&pings, 0.99),
-            quantile(&pings, 1.0),
-            pings.len(),
-        );
-        assert_eq!(subscriptions(), Some(0));
-        assert!(took <= Duration::from_secs(2), "gone only after {took:?}");
-        assert!(quantile(&pings, 0.99) <= Duration::from_millis(10));
-        assert!(quantile(&pings, 1.0) <= Duration::from_millis(50), "one waited {:?}", quantile(&pings, 1.0));
     }
 }

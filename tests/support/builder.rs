@@ -163,6 +163,20 @@ impl Builder {
         self
     }
 
+    /// Limits what the server may have of private writable memory, in KiB: more is refused, and whoever
+    /// is refused memory ends.
+    pub(crate) fn ulimit_data_kib(mut self, kib: u32) -> Self {
+        self.ulimits.push(format!("ulimit -d {kib}"));
+        self
+    }
+
+    /// Puts the server into the control group with this directory, which must be there.
+    pub(crate) fn cgroup(mut self, directory: &str) -> Self {
+        let join = format!("echo $$ > '{directory}/cgroup.procs'");
+        self.ulimits.push(join);
+        self
+    }
+
     /// Starts another program, which has to become the server: it gets the server's command line
     /// behind these words.
     pub(crate) fn wrapper<T: Into<OsString> + Clone>(mut self, words: &[T]) -> Self {

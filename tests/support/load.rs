@@ -26,6 +26,9 @@ const LIMIT: Duration = Duration::from_secs(10);
 /// Bytes of messages handed to the socket at once.
 const BATCH_BYTES: usize = 256 * 1024;
 
+/// Batches that a flood has on their way.
+const FLOOD_BATCHES: usize = 8;
+
 /// A connection subscribed to `subject` under sid 1 that never reads again.
 pub(crate) fn dead_reader(server: &Server, subject: &str) -> RawClient {
     let mut client = RawClient::connect_rcvbuf(server.address(), TINY_RCVBUF);
@@ -139,6 +142,42 @@ pub(crate) fn publish_all(
         bytes,
     };
     publisher.publish(subject, 0..count)
+}
+
+/// Sends `message`, a whole operation, over and over as fast as it is taken until told to stop, then
+/// waits for all of it to be handled; gives how often it was sent.
+///
+/// About `ahead` bytes are on their way, and not more: what would lie in sockets in the end, several
+/// megabytes otherwise, may be an hour's work for a server that makes a thousand messages of each.
+#[track_caller]
+pub(crate) fn flood(
+    client: &mut RawClient,
+    message: &[u8],
+    ahead: usize,
+    stop: &AtomicBool,
+) -> u64 {
+    client.set_limit(Duration::from_secs(60));
+    let count = (ahead / FLOOD_BATCHES / message.len()).max(1);
+    let mut batch = message.repeat(count);
+    batch.extend_from_slice(b"PING\r\n");
+    let (mut sent, mut answered) = (0, 0);
+    while !stop.load(Ordering::Relaxed) {
+        client.send(&batch);
+        sent += 1;
+        if sent > answered + FLOOD_BATCHES {
+            client.expect("PONG\r\n");
+            answered += 1;
+        }
+    }
+    for _ in answered..sent {
+        client.expect("PONG\r\n");
+    }
+    (sent * count) as u64
+}
+
+/// A `PUB` of this subject with `bytes` bytes of payload.
+pub(crate) fn publication(subject: &str, bytes: usize) -> Vec<u8> {
+    format!("PUB {subject} {bytes}\r\n{}\r\n", "x".repeat(bytes)).into_bytes()
 }
 
 /// What one reader received, for the checker that joins them.

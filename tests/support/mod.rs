@@ -12,6 +12,8 @@
 //! | `checker`, `ranges`, `crc32c` | numbered message bodies and the six counts |
 //! | `shards` | the macro that runs a test over numbers of shards, connections on chosen shards |
 //! | `load` | publishers, and readers that read, lag or are dead |
+//! | `sink` | readers that only count bytes, many on one thread |
+//! | `times` | samples and their quantiles, and the probe that takes them |
 //! | `soak` | short form or long form, and the line a case ends with |
 //! | `heavy` | one heavy test at a time |
 //! | `http` | one GET to the monitoring port |
@@ -42,7 +44,9 @@ pub(crate) mod process;
 pub(crate) mod ranges;
 pub(crate) mod server;
 pub(crate) mod shards;
+pub(crate) mod sink;
 pub(crate) mod soak;
+pub(crate) mod times;
 pub(crate) mod wait;
 
 pub(crate) use builder::{Builder, FailedStart};
@@ -54,5 +58,6 @@ pub(crate) use http::Response;
 pub(crate) use message::Message;
 pub(crate) use server::Server;
 pub(crate) use shards::on_shards;
-pub(crate) use soak::{Case, long};
+pub(crate) use soak::{Case, is_long, long};
+pub(crate) use times::Times;
 pub(crate) use wait::wait_until;

@@ -102,6 +102,12 @@ impl Server {
         self.of_shards(figure).iter().sum()
     }
 
+    /// The highest of one figure of `/varz` among the shards.
+    #[track_caller]
+    pub(crate) fn max_over_shards(&self, figure: &str) -> u64 {
+        self.of_shards(figure).into_iter().max().unwrap_or(0)
+    }
+
     #[track_caller]
     fn of_shards(&self, figure: &str) -> Vec<u64> {
         let number = |shard: &Value| {

@@ -17,10 +17,14 @@ const SOAK: &str = "GNATSD_SOAK";
 /// Minutes of those cases that run for a time.
 const MINUTES: &str = "GNATSD_SOAK_MINUTES";
 
+/// Whether this is a soak run: a release build that has the machine for itself.
+pub(crate) fn is_long() -> bool {
+    env::var_os(SOAK).is_some_and(|value| value != "0")
+}
+
 /// `short` in the test suite, `long` in a soak run.
 pub(crate) fn long<T>(short: T, long: T) -> T {
-    let is_soak = env::var_os(SOAK).is_some_and(|value| value != "0");
-    if is_soak { long } else { short }
+    if is_long() { long } else { short }
 }
 
 /// As [`long`], for a time: `GNATSD_SOAK_MINUTES` replaces the one of a soak run.
@@ -65,11 +69,12 @@ impl Case<'_> {
         let (rescues, dropped) = (server.rescues(), server.sum_over_shards("rechoice_dropped"));
         println!(
             "{id} {} x{cores}: {inputs} inputs, {report}, worst {worst:.1?}, peak RSS {} KiB, \
-             rescues {rescues}, lane stalls {}, re-chosen {}",
+             rescues {rescues}, lane stalls {}, re-chosen {}, longest turn {:.1} ms",
             driver.name(),
             process::rss_peak_bytes(server.pid()) / 1024,
             server.sum_over_shards("lane_stalls"),
             server.sum_over_shards("rechosen"),
+            server.max_over_shards("longest_turn_us") as f64 / 1e3,
         );
         report.assert_six_zeros(id);
         assert_eq!(rescues, 0, "{id}: work that nobody woke a shard for");
