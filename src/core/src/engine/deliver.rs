@@ -4,9 +4,10 @@
 //! Nothing here allocates per message: the match result is cached with ready-made line
 //! prefixes, a delivery is a prefix and one copy of the message's tail.
 
-use super::fanout::{LastOp, Wire};
+use super::fanout::Wire;
 use super::log::Level;
 use super::operations::Flow;
+use super::runs::LastOp;
 use super::{Edge, Engine};
 use crate::client::CloseReason;
 use crate::interest::{ConnKey, MatchHint, MatchRef};
@@ -45,6 +46,7 @@ impl Engine {
     #[inline]
     pub(super) fn deliver<'a>(
         &mut self,
+        edge: &mut impl Edge,
         key: ConnKey,
         found: MatchRef,
         publish: &Publish<'a>,
@@ -72,6 +74,8 @@ impl Engine {
             // One at a time.
             (work_max, run.is_plain) = (0, false);
         }
+        // K2, and log lines go before what they explain.
+        let may_write = !self.has_unpublished() && self.log.lines.is_empty();
         let mut fanout = self.fanout(found, key, no_echo_to);
         fanout.wants_status = wants_status && publish.reply.is_some();
         let mut reply = publish.reply;
@@ -109,7 +113,8 @@ impl Engine {
             let behind = &rest[run.run_len..];
             if let Some(last) = &repeated {
                 if !fanout.wants_status
-                    && let Some(count) = fanout.send_repeats(last, behind, work_max)
+                    && let Some(count) =
+                        fanout.send_repeats(last, behind, work_max, may_write.then_some(&mut *edge))
                 {
                     run.run_len += last.op.len() * count;
                     run.messages += count as u64;

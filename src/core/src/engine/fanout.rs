@@ -4,18 +4,15 @@
 use super::connection::{Connection, Connections};
 use super::crossing::Crossing;
 use super::records::Message;
+use super::runs;
 use super::turn::early_flush_bytes;
 use super::{Engine, Limits, Lists, Mutant};
 use crate::client::ChunkPool;
 use crate::interest::{ConnKey, Group, MatchRef, MatchSet, Subs, Target};
-use crate::proto::{Publish, Run, count_repeats, encode};
+use crate::proto::{Publish, encode};
 use crate::rng::Rng;
 use crate::shard_set::ShardSet;
 use crate::time::Time;
-
-/// Bytes of a run that one receiver gets before the next one does: what is copied from should stay in the cache,
-/// and who is flushed early should not get much more than that.
-const RUN_BYTES_MAX: usize = 16 * 1024;
 
 /// What receivers get of one message.
 pub(super) enum Wire<'a> {
@@ -23,20 +20,6 @@ pub(super) enum Wire<'a> {
     Plain { tail: &'a [u8], payload_len: usize },
     /// A line that was not canonical, or one with headers, which not everyone takes.
     Varied(Varied<'a>),
-}
-
-/// A publish that those behind it may repeat: only their payloads differ.
-pub(super) struct LastOp<'a> {
-    pub(super) op: &'a [u8],
-    pub(super) tail_len: usize,
-    pub(super) body_len: usize,
-    pub(super) is_headed: bool,
-}
-
-impl LastOp<'_> {
-    fn line_len(&self) -> usize {
-        self.op.len() - self.body_len - 2
-    }
 }
 
 /// A message that has to be written anew for some of its receivers, or for all.
@@ -51,38 +34,38 @@ pub(super) struct Varied<'a> {
 
 /// Where messages of one publisher to one subject go, and all that a delivery touches.
 pub(super) struct Fanout<'a> {
-    connections: &'a mut Connections,
+    pub(super) connections: &'a mut Connections,
     subs: &'a mut Subs,
     pub(super) set: &'a MatchSet,
     rng: &'a mut Rng,
     pool: &'a mut ChunkPool,
     pub(super) lists: &'a mut Lists,
     pub(super) crossing: &'a mut Crossing,
-    scratch: &'a mut Vec<u8>,
+    pub(super) scratch: &'a mut Vec<u8>,
     limits: &'a Limits,
     early_flush_bytes: usize,
     /// Pending bytes above which a reader lags. Less for what comes from another shard: more of it is on
     /// its way when its publisher is told.
     pub(super) lag_bytes: usize,
     /// The publisher, as the other shards will know it.
-    publisher: ConnKey,
+    pub(super) publisher: ConnKey,
     /// The publisher, if its own messages do not come back to it.
     no_echo_to: Option<ConnKey>,
     /// The publisher wants to know if nobody gets its message.
     pub(super) wants_status: bool,
     /// Its own members of a queue group have no part in the choice.
     is_own_left_out: bool,
-    now: Time,
+    pub(super) now: Time,
     /// The set has receivers on this shard only.
-    is_local: bool,
+    pub(super) is_local: bool,
     /// Not the first message of a run.
     pub(super) is_run: bool,
     /// A batch for another shard has the size to go.
-    is_batch_full: bool,
+    pub(super) is_batch_full: bool,
     /// Whether the plain receivers take runs; found out when there is one.
-    are_runs_taken: Option<bool>,
+    pub(super) are_runs_taken: Option<bool>,
     /// Bytes of a run that one receiver gets at a time.
-    run_bytes_max: usize,
+    pub(super) run_bytes_max: usize,
     pub(super) tally: Tally,
 }
 
@@ -95,7 +78,7 @@ pub(super) struct Tally {
     payload_bytes: u64,
     pub(super) work: usize,
     /// Messages written to batches for other shards.
-    crossed: u64,
+    pub(super) crossed: u64,
 }
 
 impl Engine {
@@ -130,7 +113,7 @@ impl Engine {
             is_run: false,
             is_batch_full: false,
             are_runs_taken: None,
-            run_bytes_max: RUN_BYTES_MAX.min(self.limits.pending_bytes_max / 8),
+            run_bytes_max: runs::RUN_BYTES_MAX.min(self.limits.pending_bytes_max / 8),
             tally: Tally::default(),
         }
     }
@@ -191,155 +174,6 @@ impl Fanout<'_> {
         for target in &set.plain {
             self.enqueue(target, wire);
         }
-    }
-
-    /// Hands on the messages at the start of `behind` that repeat `last` and may go at once, and gives their number;
-    /// `None` if there is none, or if each has to go by itself.
-    #[inline(never)]
-    pub(super) fn send_repeats(
-        &mut self,
-        last: &LastOp<'_>,
-        behind: &[u8],
-        work_max: usize,
-    ) -> Option<usize> {
-        if !self.takes_runs(last.is_headed) {
-            return None;
-        }
-        let max = if self.set.is_empty() {
-            usize::MAX
-        } else {
-            self.run_max(last.tail_len, work_max)
-        };
-        let count = count_repeats(last.op, last.line_len(), behind, max);
-        let stride = last.op.len();
-        let tails = behind.get(stride - last.tail_len..)?;
-        let run = Run::new(tails, stride, last.tail_len, last.body_len, count)?;
-        self.is_run = true;
-        self.send_run(&run, last.is_headed);
-        Some(count)
-    }
-
-    /// Whether runs can be handed on whole: each receiver gets all messages of a run before the next one gets
-    /// any, so none may have two subscriptions, which want them message by message, nor a queue group choose.
-    #[inline]
-    fn takes_runs(&mut self, are_headed: bool) -> bool {
-        let is_simple = self.set.groups.is_empty() && (self.is_local || !are_headed);
-        is_simple && self.takes_plain_runs(are_headed)
-    }
-
-    /// The same for what is to go to the plain subscriptions of this shard alone.
-    fn takes_plain_runs(&mut self, are_headed: bool) -> bool {
-        if let Some(is_so) = self.are_runs_taken {
-            return is_so;
-        }
-        let set = self.set;
-        self.lists.round += 1;
-        let is_so = set
-            .plain
-            .iter()
-            .all(|target| self.takes_run(target, are_headed));
-        self.are_runs_taken = Some(is_so);
-        is_so
-    }
-
-    #[inline]
-    fn takes_run(&mut self, target: &Target, are_headed: bool) -> bool {
-        let round = self.lists.round;
-        let Some(connection) = self.connections.find_mut(target.conn) else {
-            return true;
-        };
-        let is_first = connection.run_round != round;
-        connection.run_round = round;
-        is_first && !connection.is_traced && (!are_headed || connection.client.headers)
-    }
-
-    /// How many messages of `tail_len` may be handed on at once, if all receivers are to get
-    /// `work_max` together, more or less.
-    #[inline]
-    pub(super) fn run_max(&self, tail_len: usize, work_max: usize) -> usize {
-        let receivers = self.set.plain.len() + self.set.plain_shards().iter().count();
-        let each = self.set.prefix_len() + tail_len;
-        let all = work_max.saturating_sub(self.tally.work) / receivers.max(1);
-        let shards = self.set.plain_shards().iter();
-        let go_bytes = shards.map(|shard| self.crossing.go_bytes(shard)).min();
-        all.min(self.run_bytes_max)
-            .min(go_bytes.unwrap_or(usize::MAX))
-            / each
-    }
-
-    /// A run to the plain subscriptions of this shard, and to the others.
-    #[inline]
-    pub(super) fn send_run(&mut self, run: &Run<'_>, are_headed: bool) {
-        self.send_run_to_plain(run, are_headed);
-        for shard in self.set.plain_shards().iter() {
-            self.tally.work += self.crossing.push_run(shard, run);
-            self.tally.crossed += run.count() as u64;
-        }
-        self.is_batch_full |= !self.crossing.full.is_empty();
-    }
-
-    /// As much of a run from another shard to the plain subscriptions of this one as should go at once. Gives the
-    /// number of messages, one at least.
-    pub(super) fn send_some(&mut self, run: &Run<'_>, work_max: usize) -> usize {
-        let count = self.run_max(run.tail_len(), work_max);
-        if count > 1 && self.takes_plain_runs(false) {
-            let some = run.first(count);
-            self.send_run_to_plain(&some, false);
-            return some.count();
-        }
-        let some = run.first(1);
-        let payload_len = run.body_len();
-        for tail in some.tails() {
-            self.send_to_plain(&mut Wire::Plain { tail, payload_len });
-        }
-        some.count()
-    }
-
-    /// A run to the plain subscriptions of this shard. Neighbours whose lines begin with the same text, as they
-    /// do where clients are alike, share what is written.
-    #[inline]
-    pub(super) fn send_run_to_plain(&mut self, run: &Run<'_>, are_headed: bool) {
-        let set = self.set;
-        let from = usize::from(!are_headed);
-        if let [target] = &set.plain[..] {
-            self.enqueue_run(target, run, from);
-            return;
-        }
-        let mut block = std::mem::take(self.scratch);
-        let mut of_block: &[u8] = &[];
-        for (at, target) in set.plain.iter().enumerate() {
-            let prefix = &set.prefix(target)[from..];
-            if of_block != prefix {
-                let next = set.plain.get(at + 1);
-                if next.is_none_or(|next| set.prefix(next)[from..] != *prefix) {
-                    self.enqueue_run(target, run, from);
-                    continue;
-                }
-                block.clear();
-                run.append_to(&mut block, prefix);
-                of_block = prefix;
-            }
-            let each = prefix.len() + run.tail_len();
-            self.enqueue_some(target, run.count() as u64, |connection, pool, _, count| {
-                let bytes = &block[..each * count as usize];
-                connection.outbox.push(pool, &[], bytes);
-                run.body_len()
-            });
-        }
-        *self.scratch = block;
-    }
-
-    #[inline]
-    fn enqueue_run(&mut self, target: &Target, run: &Run<'_>, from: usize) {
-        self.enqueue_some(
-            target,
-            run.count() as u64,
-            |connection, pool, prefix, count| {
-                let run = run.first(count as usize);
-                connection.outbox.push_run(pool, &prefix[from..], &run);
-                run.body_len()
-            },
-        );
     }
 
     /// To one member of a group, from a random one on the first that can take it. False if none can.
@@ -520,7 +354,7 @@ impl Fanout<'_> {
     /// Messages for one subscription: as many of `count` as it still takes, which `push` puts into its outbox.
     /// That gives the bytes of each payload. False if it takes none.
     #[inline(always)]
-    fn enqueue_some(
+    pub(super) fn enqueue_some(
         &mut self,
         target: &Target,
         count: u64,
@@ -553,8 +387,8 @@ impl Fanout<'_> {
         self.tally.copies += count;
         self.tally.payload_bytes += payload_bytes;
         let pending = connection.outbox.pending_bytes();
-        self.tally.work += pending - before;
-        if !connection.is_dirty {
+        self.tally.work += pending.saturating_sub(before);
+        if !connection.is_dirty && pending > 0 {
             connection.is_dirty = true;
             self.lists.dirty.push_back(target.conn);
         }

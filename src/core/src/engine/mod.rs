@@ -25,6 +25,7 @@ mod look;
 mod operations;
 mod records;
 mod report;
+mod runs;
 pub mod snapshot;
 #[cfg(test)]
 mod tests;
@@ -171,7 +172,7 @@ pub struct Engine {
     trim_at: Option<Time>,
     /// Work done in this turn, in bytes put into outboxes and batches.
     turn_work: usize,
-    /// Bytes that may still be written in this turn; a budget of its own, as large as that of the other work.
+    /// Bytes that may still be written in this turn.
     flush_left: usize,
     /// Matches built when that was last looked at.
     builds_seen: u64,

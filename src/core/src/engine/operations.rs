@@ -112,7 +112,7 @@ impl Engine {
         {
             if self.is_without(Mutant::NotAllOrNothing) {
                 input.rest = &[];
-                self.deliver(key, found, publish, input, limits);
+                self.deliver(edge, key, found, publish, input, limits);
             }
             return (0, wait);
         }
@@ -129,7 +129,7 @@ impl Engine {
             }
             input.rest = &[];
         }
-        let delivered = self.deliver(key, found, publish, input, limits);
+        let delivered = self.deliver(edge, key, found, publish, input, limits);
         self.count_received(key, delivered.messages, delivered.body_bytes);
         self.count_builds();
         if !self.crossing.full.is_empty() {

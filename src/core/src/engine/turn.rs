@@ -59,7 +59,8 @@ impl Engine {
     pub fn turn(&mut self, edge: &mut impl Edge, ready: &[Ready], now: Time) -> Next {
         self.now = now;
         self.turn_work = 0;
-        self.flush_left = self.limits.turn_work;
+        // More than a turn brings, or it would fall behind.
+        self.flush_left = self.limits.turn_work * 2;
         for ready in ready {
             self.note_ready(*ready);
         }

@@ -40,7 +40,7 @@ impl Shards {
     }
 
     /// Runs every engine until nothing more happens anywhere.
-    fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         for _ in 0..ROUNDS_MAX {
             let before = self.moves();
             for world in &mut self.0 {
@@ -72,6 +72,10 @@ impl Shards {
         let world = &mut self.0[conn.0];
         world.wire(conn.1).is_broken = true;
         world.settle();
+    }
+
+    pub(super) fn set_room(&mut self, conn: Conn, bytes: usize) {
+        self.0[conn.0].set_room(conn.1, bytes);
     }
 
     pub(super) fn received(&mut self, from: Conn) -> String {

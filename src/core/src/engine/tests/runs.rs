@@ -11,6 +11,8 @@ struct Reader {
     shard: usize,
     members: &'static str,
     subs: Vec<Subscription>,
+    /// Bytes that its socket takes before it stands still for a while.
+    room: Option<usize>,
 }
 
 #[derive(Clone, Debug)]
@@ -34,10 +36,12 @@ struct Repeated {
 fn reader() -> impl Strategy<Value = Reader> {
     let members = prop_oneof![Just(""), Just("\"headers\":true,\"no_responders\":true")];
     let subs = prop::collection::vec(subscription(), 1..4);
-    (0..2usize, members, subs).prop_map(|(shard, members, subs)| Reader {
+    let room = prop::option::weighted(0.3, 0..30_000usize);
+    (0..2usize, members, subs, room).prop_map(|(shard, members, subs, room)| Reader {
         shard,
         members,
         subs,
+        room,
     })
 }
 
@@ -60,7 +64,7 @@ fn repeated() -> impl Strategy<Value = Repeated> {
         prop_oneof![4 => Just("foo"), 1 => Just("foo.bar.baz.of.some.length"), 1 => Just("none")];
     let reply = prop_oneof![4 => Just(None), 1 => Just(Some("reply"))];
     let size = prop_oneof![8 => 0..40usize, 1 => 40..3000usize];
-    (subject, reply, prop::bool::weighted(0.2), size, 1..80usize).prop_map(
+    (subject, reply, prop::bool::weighted(0.2), size, 1..300usize).prop_map(
         |(subject, reply, is_headed, size, count)| Repeated {
             subject,
             reply,
@@ -143,11 +147,18 @@ fn play(
                 server.send(conn, format!("UNSUB {sid} {max}\r\n"));
             }
         }
+        if let Some(room) = reader.room {
+            server.set_room(conn, room);
+        }
         conns.push(conn);
     }
     for piece in pieces {
         server.send(publisher, piece);
     }
+    for &conn in &conns {
+        server.set_room(conn, usize::MAX);
+    }
+    server.settle();
     let received = conns
         .iter()
         .map(|&conn| sorted(&server.received(conn)))
@@ -166,7 +177,7 @@ fn play(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(300))]
     #[test]
     fn together_as_one_by_one(
         shards in 1..3u16,
