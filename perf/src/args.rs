@@ -22,7 +22,7 @@ Load for NATS servers, and comparison of several.
 
   perf SHAPE [options]           put load on a running server, say what it cost
   perf compare [options]         start several servers in turn and compare them
-  perf crossing --server PATH    1to1 on one shard and from shard to shard of the same server
+  perf crossing --server PATH    what it costs to cross from shard to shard of one server
   perf floor --port P            a relay without protocol work, for comparison
   perf help compare              the options of compare; crossing likewise
 
@@ -37,6 +37,7 @@ const SHAPES: &str = "\
 Shapes (N stands right behind the name, or in an option as --subs; it may be left out)
   pub          one publisher, no interest
   1to1         one publisher, one subscriber
+  mixedN       the same, with payloads from nothing to twice the size, on N subjects in turn
   fanoutN      one publisher, N subscribers of one subject
   faninN       N publishers of one subject, one subscriber
   pairsN       N publishers, each with a subject and a subscriber of its own

@@ -73,8 +73,11 @@ pub(crate) fn measure(plan: &Plan, sites: &[(Peer, Option<Placing>)]) -> Result<
     comparison.rounds();
     let record = comparison.record();
     let text = summary::text(&record);
-    print!("{text}");
+    crate::say(&text);
     record.write(&folder, &text)?;
+    if let Some(folder) = &folder {
+        crate::say(&format!("\nwritten to {folder}\n"));
+    }
     if record.cells.iter().all(|cell| cell.samples.is_empty()) {
         return Err("nothing was measured".into());
     }

@@ -4,9 +4,9 @@
 //! once on both, and with one shard for comparison. A new connection goes to the shard with the fewest, so
 //! they are placed by the order in which they come; the server's own figures say whether that worked.
 //!
-//! `1to1` is about a message that crosses. `fanin` is about whether publishers of one subject add up: of four
-//! that are *across*, two are on each shard, so half of the messages cross; what a delivery costs then is to be
-//! set against what it costs with one publisher, `fanin1`, in the same run. The generator shares the two CPUs
+//! `1to1` and `mixed` are about a message that crosses. `fanin` is about whether publishers of one subject add up: of four
+//! that are *across*, two are on each shard, so half of the messages cross; what a delivery costs then is
+//! set against what it costs with one publisher in the same run ([`crate::claims`]). The generator shares the two CPUs
 //! with the shards, so only processor time says anything.
 
 use std::io::{Read, Write};
@@ -18,6 +18,7 @@ use serde_json::Value;
 
 use crate::Result;
 use crate::args::Plan;
+use crate::claims::{APART, TOGETHER};
 use crate::compare;
 use crate::peers::{self, Peer, Running};
 use crate::report::Outcome;
@@ -103,9 +104,13 @@ impl Placing {
 pub(crate) fn run(program: &str, mut plan: Plan) -> Result<()> {
     for scenario in &plan.scenarios {
         match scenario.shape {
-            Shape::OneToOne | Shape::FanIn(1) => {}
+            Shape::OneToOne | Shape::Mixed(_) | Shape::FanIn(1) => {}
             Shape::FanIn(count) if count % 2 == 0 => {}
-            _ => return Err("crossing is about 1to1, fanin1 and fanin of an even number".into()),
+            _ => {
+                return Err(
+                    "crossing is about 1to1, mixed, fanin1 and fanin of an even number".into(),
+                );
+            }
         }
     }
     if plan.server_cpus.is_empty() {
@@ -113,8 +118,8 @@ pub(crate) fn run(program: &str, mut plan: Plan) -> Result<()> {
     }
     let mut sites = vec![
         (server("one shard", program, 1), None),
-        (server("same shard", program, 2), Some(Placing::Together)),
-        (server("across", program, 2), Some(Placing::Apart)),
+        (server(TOGETHER, program, 2), Some(Placing::Together)),
+        (server(APART, program, 2), Some(Placing::Apart)),
     ];
     if !plan.servers.is_empty() {
         let others = peers::read(&plan.servers, &plan.only)?;

@@ -5,7 +5,7 @@
 //! | module | owns |
 //! | --- | --- |
 //! | `args` | the command line |
-//! | `wire`, `scanner` | one connection: bytes out, messages counted coming back |
+//! | `wire`, `scanner`, `lengths` | one connection: bytes out, messages counted coming back |
 //! | `scenarios` | the shapes of load: flow (`pub` to `pairs`), request/reply, idle |
 //! | `cpu`, `machine` | pinning, processor time and memory from `/proc`; what machine this is |
 //! | `report`, `figure` | what one run came to, and which of its numbers is compared |
@@ -14,19 +14,21 @@
 //! | `compare`, `sets`, `foreign` | rounds over servers and scenarios; who else used the CPUs meanwhile |
 //! | `cells`, `samples` | what was measured, and ratios of it, round by round |
 //! | `summary`, `record`, `plot` | tables, files and a picture of it |
-//! | `crossing` | 1to1 on one shard and from shard to shard of one server |
+//! | `crossing`, `claims` | one shard and from shard to shard of one server, and what that is to cost |
 //! | `floor` | a relay without any protocol work: the least a server can cost |
 
 #![forbid(unsafe_code)]
 
 mod args;
 mod cells;
+mod claims;
 mod compare;
 mod cpu;
 mod crossing;
 mod figure;
 mod floor;
 mod foreign;
+mod lengths;
 mod machine;
 mod peers;
 mod plot;
@@ -42,6 +44,7 @@ mod summary;
 mod wire;
 
 use std::error::Error;
+use std::io::Write;
 use std::process::ExitCode;
 
 use args::Command;
@@ -63,7 +66,7 @@ fn main() -> ExitCode {
 
 fn run() -> Result<()> {
     match args::parse(std::env::args().skip(1))? {
-        Command::Help(text) => print!("{text}"),
+        Command::Help(text) => say(&text),
         Command::Run(run) => {
             if let Some(cpu) = run.cpu {
                 cpu::pin_to(cpu)?;
@@ -75,9 +78,9 @@ fn run() -> Result<()> {
             });
             let outcome = scenarios::run(&run.scenario, &load)?;
             if run.is_json {
-                println!("{}", outcome.to_json());
+                say(&format!("{}\n", outcome.to_json()));
             } else {
-                print!("{outcome}");
+                say(&outcome.to_string());
             }
         }
         Command::Compare(plan) => compare::run(&plan)?,
@@ -85,4 +88,9 @@ fn run() -> Result<()> {
         Command::Floor { port } => floor::serve(port)?,
     }
     Ok(())
+}
+
+/// Prints, unless whoever reads has enough: what is written to files then still is.
+pub(crate) fn say(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
 }

@@ -322,7 +322,7 @@ mod tests {
             let is_floor = peer.name == "floor";
             assert_eq!(peer.install.is_none(), is_floor, "{}", peer.name);
             assert_eq!(peer.knows(&"reqrep".parse().unwrap()), !is_floor);
-            for known in ["pub:16", "1to1:128", "fanout100:1024"] {
+            for known in ["pub:16", "1to1:128", "mixed8:128", "fanout100:1024"] {
                 assert!(peer.knows(&known.parse().unwrap()), "{} {known}", peer.name);
             }
         }

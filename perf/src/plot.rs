@@ -1,11 +1,13 @@
 //! The ratios of a comparison as a picture: SVG, horizontal bars on a logarithmic axis.
 //!
 //! The reference is the line at 1; a bar to the right of it is better. Whiskers reach from the least to the
-//! greatest ratio of a round. The picture brings its own ground, light or dark as its reader has it, so that
+//! greatest ratio of a round. What crossing came to is drawn likewise, as ratios of costs: to the right of
+//! the line is dearer. The picture brings its own ground, light or dark as its reader has it, so that
 //! it can be read on any page.
 
 use std::fmt::Write as _;
 
+use crate::claims::Claim;
 use crate::record::Record;
 use crate::samples::{Summary, short};
 
@@ -44,11 +46,22 @@ struct Group {
     figures: String,
     /// Place of the server among the colours, and how many times better it is.
     bars: Vec<(usize, Summary)>,
+    /// A value that the bars are not to exceed.
+    at_most: Option<f64>,
 }
 
 /// The picture; `None` when there is nothing to compare.
 pub(crate) fn draw(record: &Record<'_>) -> Option<String> {
-    let groups = groups(record);
+    let claims = record.claims();
+    let is_crossing = !claims.is_empty();
+    let groups = match is_crossing {
+        true => claims.iter().map(Group::of_claim).collect(),
+        false => groups(record),
+    };
+    let title = match is_crossing {
+        true => "What crossing costs: server CPU time of a delivery".to_owned(),
+        false => title(record),
+    };
     let axis = Axis::over(&groups)?;
     let reference = record.reference();
     let heights = groups
@@ -60,9 +73,9 @@ pub(crate) fn draw(record: &Record<'_>) -> Option<String> {
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" \
          height=\"{height}\" role=\"img\">\n<title>{0}</title>\n<style>{STYLE}</style>\n\
          <rect class=\"ground\" width=\"{WIDTH}\" height=\"{height}\" rx=\"8\"/>\n",
-        escaped(&title(record)),
+        escaped(&title),
     );
-    text(&mut svg, (20.0, 32.0), "title", "start", &title(record));
+    text(&mut svg, (20.0, 32.0), "title", "start", &title);
     text(
         &mut svg,
         (20.0, 52.0),
@@ -71,7 +84,9 @@ pub(crate) fn draw(record: &Record<'_>) -> Option<String> {
         &record.machine_line(),
     );
     text(&mut svg, (20.0, 68.0), "quiet", "start", &record.run_line());
-    legend(&mut svg, record, &groups);
+    if !is_crossing {
+        legend(&mut svg, record, &groups);
+    }
     axis.draw(&mut svg, bottom);
     let mut y = TOP;
     for group in &groups {
@@ -80,10 +95,14 @@ pub(crate) fn draw(record: &Record<'_>) -> Option<String> {
     }
     let x = axis.x(1.0);
     line(&mut svg, "one", (x, TOP - 8.0), (x, bottom));
-    let note = format!(
-        "Logarithmic; {reference} is the line at 1. ns: server CPU time for each message. Bars: median of the \
-         rounds; whiskers: least and greatest."
-    );
+    let scale = match is_crossing {
+        true => {
+            "1 is as dear as what it is set against; marks are the most that it may be".to_owned()
+        }
+        false => format!("{reference} is the line at 1. ns: server CPU time for each message"),
+    };
+    let note =
+        format!("Logarithmic; {scale}. Bars: median of the rounds; whiskers: least and greatest.");
     text(
         &mut svg,
         (WIDTH / 2.0, bottom + 38.0),
@@ -128,6 +147,7 @@ fn groups(record: &Record<'_>) -> Vec<Group> {
                 .map_or(0.0, |figures| figures.median);
             groups.push(Group {
                 name: cells[0].scenario.to_string(),
+                at_most: None,
                 figures: format!(
                     "{} against {} {}",
                     short(value(*first)),
@@ -155,6 +175,8 @@ impl Axis {
             bars.fold((1.0, 1.0), |(least, greatest): (f64, f64), (_, ratio)| {
                 (least.min(ratio.min), greatest.max(ratio.max))
             });
+        let limits = groups.iter().filter_map(|group| group.at_most);
+        let greatest = limits.fold(greatest, f64::max);
         // Room for the text of a value on either side.
         let least = if least < 0.95 { least / 1.6 } else { 0.9 };
         (!groups.is_empty()).then_some(Self {
@@ -213,6 +235,15 @@ fn legend(svg: &mut String, record: &Record<'_>, groups: &[Group]) {
 }
 
 impl Group {
+    fn of_claim(claim: &Claim) -> Self {
+        Self {
+            name: claim.of.clone(),
+            figures: format!("against {}", claim.against),
+            bars: vec![(0, claim.ratio)],
+            at_most: claim.at_most,
+        }
+    }
+
     fn draw(&self, svg: &mut String, axis: &Axis, top: f64) {
         let middle = top + self.bars.len() as f64 * BAR / 2.0;
         let x = AXIS.0 - 12.0;
@@ -237,6 +268,10 @@ impl Group {
             } else {
                 text(svg, (greatest + 5.0, centre + 4.0), "", "start", &value);
             }
+        }
+        let height = self.bars.len() as f64 * BAR;
+        if let Some(x) = self.at_most.map(|most| axis.x(most)) {
+            line(svg, "one", (x, top - 3.0), (x, top + height + 1.0));
         }
     }
 }
@@ -275,76 +310,4 @@ fn escaped(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::record::tests::{plan, record};
-
-    #[test]
-    fn the_picture_is_well_formed_and_says_who_wins() {
-        let plan = plan("compare --reference <theirs>&");
-        let costs: [(&str, &[i64]); 3] = [
-            ("<ours> \"&\" \u{1}", &[20, 30, 25]),
-            ("<theirs>&", &[200, 240, 250]),
-            ("slow", &[400, 480, 500]),
-        ];
-        let svg = draw(&record(&plan, &costs)).expect("ratios");
-        let document = roxmltree::Document::parse(&svg).unwrap_or_else(|e| panic!("{e}\n{svg}"));
-        let texts: Vec<&str> = document
-            .descendants()
-            .filter(|node| node.has_tag_name("text"))
-            .filter_map(|node| node.text())
-            .collect();
-        assert!(
-            texts.contains(&"10.0\u{d7}") && texts.contains(&"0.50\u{d7}"),
-            "{texts:?}"
-        );
-        assert!(
-            texts.iter().any(|text| text.starts_with("<ours> \"&\"")),
-            "{texts:?}"
-        );
-        let bars = document.descendants().filter(|node| {
-            node.has_tag_name("rect")
-                && node.attribute("fill").is_some()
-                && node.attribute("rx").is_none()
-        });
-        assert_eq!(bars.count(), 2);
-        // Everything is within the picture.
-        for node in document.descendants() {
-            for name in ["x", "x1", "x2", "width"] {
-                let value: f64 = node
-                    .attribute(name)
-                    .map_or(0.0, |text| text.parse().unwrap());
-                assert!((0.0..=WIDTH).contains(&value), "{name}={value}");
-            }
-        }
-    }
-
-    #[test]
-    fn nothing_to_compare_is_no_picture() {
-        let plan = plan("compare");
-        assert!(draw(&record(&plan, &[("ours", &[20])])).is_none());
-        assert!(draw(&record(&plan, &[("ours", &[20]), ("theirs", &[])])).is_none());
-    }
-
-    #[test]
-    fn the_axis_has_one_and_every_value_on_it() {
-        let ratio = |min, max| Summary {
-            median: max,
-            min,
-            max,
-        };
-        let group = |ratio| Group {
-            name: String::new(),
-            figures: String::new(),
-            bars: vec![(0, ratio)],
-        };
-        for (min, max) in [(0.01, 0.02), (1.0, 1.0), (3.0, 90.0), (0.5, 2.0)] {
-            let axis = Axis::over(&[group(ratio(min, max))]).expect("one");
-            for value in [min, 1.0, max] {
-                let x = axis.x(value);
-                assert!((AXIS.0..=AXIS.1).contains(&x), "{value} of {axis:?}");
-            }
-            assert!(axis.ticks().contains(&1.0), "{axis:?}");
-        }
-    }
-}
+mod tests;

@@ -138,7 +138,8 @@ impl Outcome {
     fn unit(&self) -> &'static str {
         match self.scenario.shape {
             Shape::Publish => "messages",
-            Shape::RequestReply => "round trips",
+            Shape::RequestReply | Shape::Open(_) | Shape::SubscriptionChurn(_) => "round trips",
+            Shape::Connect(_) => "connections",
             _ => "deliveries",
         }
     }
@@ -260,6 +261,23 @@ mod tests {
                 .to_string()
                 .contains("server    250.0 ns each, 0.05 % of a CPU")
         );
+    }
+
+    #[test]
+    fn counts_have_their_unit() {
+        for (name, unit) in [
+            ("pub:16", "messages"),
+            ("mixed8:128", "deliveries"),
+            ("flooded:16", "deliveries"),
+            ("reqrep:16", "round trips"),
+            ("open1000:16", "round trips"),
+            ("subchurn0:16", "round trips"),
+            ("connect8", "connections"),
+        ] {
+            let scenario = name.parse().expect("a scenario");
+            let outcome = Outcome::new(&scenario, 1000, Duration::from_secs(1));
+            assert_eq!(outcome.to_json()["unit"], unit, "{name}");
+        }
     }
 
     #[test]

@@ -1,11 +1,12 @@
-//! What comes in on one connection: equal messages, counted, and control lines between them.
+//! What comes in on one connection: messages of known lengths, counted, and control lines between them.
 //!
-//! Counts messages by their fixed length instead of parsing them: each must start with `M` where the last one
+//! Counts messages by their length instead of parsing them: each must start with `M` where the last one
 //! ended, so a message of another length or a lost byte ends the run with an error instead of a wrong count.
-//! What is skipped unseen is counted by its length, too, and what is seen next must fit. With a [`Checker`]
+//! Lengths are alike as a rule, or those of the batch that is sent, in turn. What is skipped unseen is counted by its length, too, and what is seen next must fit. With a [`Checker`]
 //! everything is parsed instead. Knows no socket.
 
 use crate::Result;
+use crate::lengths::Lengths;
 use crate::scenarios::Checker;
 
 /// Longest control line a server may send us, in bytes. INFO of a large cluster is the longest.
@@ -22,9 +23,13 @@ const STARTS: [&[u8]; 5] = [b"MSG ", PING, b"PONG\r\n", b"INFO ", b"-ERR "];
 /// Counts what comes in on one connection.
 #[derive(Debug, Default)]
 pub(crate) struct Scanner {
-    /// Length of every message; 0 where none may come.
+    /// Lengths of the messages; `None` where none may come.
+    lengths: Option<Lengths>,
+    /// Place in `lengths` of the message that is coming, or is the next.
+    place: usize,
+    /// Its length; 0 where none may come.
     message_bytes: usize,
-    /// Bytes of the current message that have not come yet.
+    /// Bytes of it that have not come yet.
     ///
     /// Invariant: `missing < message_bytes`, or both are 0.
     missing: usize,
@@ -43,9 +48,10 @@ pub(crate) struct Scanner {
 }
 
 impl Scanner {
-    /// From now on messages of this length, in bytes, may come.
-    pub(crate) fn expect_messages_of(&mut self, message_bytes: usize) {
-        self.message_bytes = message_bytes;
+    /// From now on messages of these lengths may come. None has come before.
+    pub(crate) fn expect(&mut self, lengths: Lengths) {
+        self.message_bytes = lengths.of(0);
+        self.lengths = Some(lengths);
     }
 
     /// From now on everything is checked.
@@ -60,42 +66,56 @@ impl Scanner {
     }
 
     fn can_skip(&self) -> bool {
-        self.message_bytes > 0 && self.line.is_empty() && self.checker.is_none()
+        self.lengths.is_some() && self.line.is_empty() && self.checker.is_none()
     }
 
     /// How many of the next bytes nobody has to look at, up to the end of a message; `None` for none.
     pub(crate) fn bytes_to_skip(&self, bytes_max: usize) -> Option<usize> {
-        let is_possible = self.can_skip() && !self.is_blind;
-        let whole = bytes_max.checked_sub(self.missing)? / self.message_bytes.max(1);
-        let bytes = self.missing + whole * self.message_bytes;
-        (is_possible && bytes > 0).then_some(bytes)
+        let lengths = self.lengths.as_ref()?;
+        let position = self.position(lengths);
+        let end = lengths.boundary_until(position + bytes_max as u64);
+        let bytes = usize::try_from(end.checked_sub(position)?).ok()?;
+        (self.can_skip() && !self.is_blind && bytes > 0).then_some(bytes)
     }
 
     /// Counts bytes that nobody looks at. Those that are scanned next must fit.
     pub(crate) fn skip(&mut self, count: usize) {
-        let position = (self.message_bytes - self.missing) % self.message_bytes + count;
-        self.messages += (position / self.message_bytes) as u64;
-        self.missing = (self.message_bytes - position % self.message_bytes) % self.message_bytes;
-        self.is_blind = true;
+        if let Some(lengths) = self.lengths.clone() {
+            self.move_to(self.position(&lengths) + count as u64, &lengths);
+            self.is_blind = true;
+        }
+    }
+
+    /// How many bytes of messages have come.
+    fn position(&self, lengths: &Lengths) -> u64 {
+        let begun = (self.message_bytes - self.missing) % self.message_bytes;
+        lengths.end_of(self.messages) + begun as u64
+    }
+
+    /// Corrects how many that were.
+    fn move_to(&mut self, position: u64, lengths: &Lengths) {
+        self.messages = lengths.count_at(position);
+        self.place = usize::try_from(self.messages % lengths.len() as u64).unwrap_or(0);
+        self.message_bytes = lengths.of(self.place);
+        self.missing = missing_at(position, lengths);
     }
 
     /// Looks whether the bytes skipped were whole messages, or those and a PING.
-    fn realign(&mut self, bytes: &[u8]) -> Result<()> {
-        let shifted = (self.missing + PING.len()) % self.message_bytes;
-        let (as_counted, with_ping) = (fits(bytes, self.missing), fits(bytes, shifted));
-        match (as_counted, with_ping) {
-            (Some(true), _) => self.is_blind = false,
-            (_, Some(true)) => {
-                // A skip begins behind the first byte of a message, so there is one before.
-                // If it was 6 bytes at most into a message, then the one before has not come whole yet.
-                let position = (self.message_bytes - self.missing) % self.message_bytes;
-                self.messages -= u64::from(position < PING.len());
+    fn realign(&mut self, bytes: &[u8], lengths: &Lengths) -> Result<()> {
+        // Where the messages are if there was a PING among the bytes.
+        let shifted = self.position(lengths).checked_sub(PING.len() as u64);
+        let with_ping = shifted.map_or(Some(false), |position| {
+            fits(bytes, missing_at(position, lengths))
+        });
+        match (fits(bytes, self.missing), with_ping, shifted) {
+            (Some(true), ..) => self.is_blind = false,
+            (_, Some(true), Some(position)) => {
+                self.move_to(position, lengths);
                 self.pings += 1;
-                self.missing = shifted;
                 self.is_blind = false;
             }
-            (None, _) => {}
-            (Some(false), _) => {
+            (None, ..) => {}
+            (Some(false), ..) => {
                 return Err(
                     "what the server sent was not messages only; --verify shows what".into(),
                 );
@@ -117,14 +137,18 @@ impl Scanner {
             self.pongs += taken.pongs;
             return Ok(());
         }
-        if self.is_blind {
-            self.realign(bytes)?;
+        if self.is_blind
+            && let Some(lengths) = self.lengths.clone()
+        {
+            self.realign(bytes, &lengths)?;
         }
         if self.missing > 0 {
             let count = self.missing.min(bytes.len());
             bytes = &bytes[count..];
             self.missing -= count;
-            self.messages += u64::from(self.missing == 0);
+            if self.missing == 0 {
+                self.count_one();
+            }
         }
         while let Some(first) = bytes.first() {
             if *first == b'M' && self.line.is_empty() && self.message_bytes > 0 {
@@ -133,7 +157,7 @@ impl Scanner {
                     return Ok(());
                 };
                 bytes = rest;
-                self.messages += 1;
+                self.count_one();
             } else {
                 let end = bytes
                     .iter()
@@ -148,6 +172,17 @@ impl Scanner {
             }
         }
         Ok(())
+    }
+
+    /// Counts the message that was coming and turns to the next.
+    fn count_one(&mut self) {
+        self.messages += 1;
+        if let Some(lengths) = &self.lengths
+            && lengths.len() > 1
+        {
+            self.place = (self.place + 1) % lengths.len();
+            self.message_bytes = lengths.of(self.place);
+        }
     }
 
     fn take_line(&mut self) -> Result<()> {
@@ -165,6 +200,11 @@ impl Scanner {
     }
 }
 
+/// Bytes from this position to the end of the message there; 0 between two messages.
+fn missing_at(position: u64, lengths: &Lengths) -> usize {
+    usize::try_from(lengths.boundary_from(position) - position).unwrap_or(usize::MAX)
+}
+
 /// Whether a message or a control line starts behind `missing` bytes; `None` when that has not come.
 fn fits(bytes: &[u8], missing: usize) -> Option<bool> {
     let rest = bytes.get(missing..).filter(|rest| !rest.is_empty())?;
@@ -179,10 +219,13 @@ mod tests {
     use super::*;
 
     fn scanner(message_bytes: usize) -> Scanner {
-        Scanner {
-            message_bytes,
-            ..Scanner::default()
-        }
+        of(Lengths::alike(message_bytes))
+    }
+
+    fn of(lengths: Lengths) -> Scanner {
+        let mut scanner = Scanner::default();
+        scanner.expect(lengths);
+        scanner
     }
 
     #[test]
@@ -216,7 +259,7 @@ mod tests {
                 .scan(b"MSG a 1 2\r\nxx\r\nMSG a 1 2\r\nxx\r\n")
                 .is_err()
         );
-        assert!(scanner(0).scan(b"MSG a 1 2\r\nxx\r\n").is_err());
+        assert!(Scanner::default().scan(b"MSG a 1 2\r\nxx\r\n").is_err());
     }
     /// `count` messages of 32 bytes, the bytes of a PING behind the first `ping_at` bytes, and a PONG.
     fn stream(count: usize, ping_at: Option<usize>) -> Vec<u8> {
@@ -282,5 +325,62 @@ mod tests {
         scanner.skip(18);
         assert_eq!((scanner.messages, scanner.bytes_to_skip(100)), (1, None));
         assert_eq!(Scanner::default().bytes_to_skip(100), None);
+    }
+
+    /// Messages of 14, 5 and 0 bytes in turn, with the bytes of a PING behind the first `ping_after`, and a
+    /// PONG; their lengths, and how many there are.
+    fn mixed(ping_after: Option<usize>) -> (Vec<u8>, Lengths, u64) {
+        let cycle = [14, 5, 0].map(|size| {
+            let payload = "x".repeat(size);
+            format!("MSG foo.{size} 1 {size}\r\n{payload}\r\n")
+        });
+        let lengths = Lengths::in_turn(cycle.iter().map(String::len));
+        let messages = cycle.iter().cycle().take(8).enumerate();
+        let mut text: String = messages
+            .map(|(index, message)| {
+                let ping = (ping_after == Some(index + 1)).then_some("PING\r\n");
+                message.clone() + ping.unwrap_or_default()
+            })
+            .collect();
+        text += "PONG\r\n";
+        (text.into_bytes(), lengths, 8)
+    }
+
+    #[test]
+    fn messages_of_different_lengths_are_counted() {
+        for ping_after in [None, Some(1), Some(3), Some(5)] {
+            let (bytes, lengths, count) = mixed(ping_after);
+            let pings = u64::from(ping_after.is_some());
+            for piece in 1..bytes.len() {
+                let mut scanner = of(lengths.clone());
+                for bytes in bytes.chunks(piece) {
+                    scanner.scan(bytes).unwrap();
+                }
+                let counts = (scanner.messages, scanner.pings, scanner.pongs);
+                assert_eq!(counts, (count, pings, 1), "pieces of {piece}");
+            }
+        }
+    }
+
+    #[test]
+    fn those_that_were_skipped_are_counted_as_well() {
+        for ping_after in [None, Some(1), Some(3), Some(5)] {
+            let (bytes, lengths, count) = mixed(ping_after);
+            let pings = u64::from(ping_after.is_some());
+            let ping_at = ping_after.map_or(0, |after| lengths.end_of(after as u64));
+            let first = usize::try_from(ping_at).unwrap() + 1;
+            for skipped in first..bytes.len() - PING.len() {
+                let mut scanner = of(lengths.clone());
+                scanner.skip(skipped);
+                scanner.scan(&bytes[skipped..]).unwrap();
+                let counts = (scanner.messages, scanner.pings, scanner.pongs);
+                assert_eq!(counts, (count, pings, 1), "{skipped}, {ping_after:?}");
+            }
+        }
+        let (mut bytes, lengths, _) = mixed(None);
+        bytes.remove(20);
+        let mut scanner = of(lengths);
+        scanner.skip(60);
+        assert!(scanner.scan(&bytes[60..]).is_err());
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::claims::TOGETHER;
 use crate::scenarios::Scenario;
 
 /// A comparison with a name.
@@ -35,8 +36,21 @@ pub(crate) const NONE: Set = Set {
     time_max: None,
 };
 
+/// What `perf crossing` takes: everything that [`crate::claims`] asks for.
+pub(crate) const CROSSING: Set = Set {
+    name: "",
+    scenarios: &["1to1:16", "1to1:128", "fanin4:16", "fanin4:128"],
+    peers: &[],
+    references: &[TOGETHER],
+    rounds: 7,
+    stretch: Duration::from_secs(1),
+    warmup: Duration::from_millis(300),
+    time_max: None,
+};
+
 const SETS: [Set; 2] = [
-    // The table of the README. Five rounds of twelve scenarios: about a second and a half for each.
+    // The table of the README: the rows of the design, and `mixed8` beside `1to1`. Five rounds of thirteen
+    // scenarios: about a second and a half for each.
     Set {
         name: "headline",
         scenarios: &[
@@ -45,6 +59,7 @@ const SETS: [Set; 2] = [
             "1to1:128",
             "1to1:1024",
             "1to1:16384",
+            "mixed8:128",
             "fanout10:16",
             "fanout100:128",
             "pairs8:128",
@@ -62,7 +77,13 @@ const SETS: [Set; 2] = [
     },
     Set {
         name: "quick",
-        scenarios: &["1to1:16", "1to1:128", "fanout10:16", "reqrep:16"],
+        scenarios: &[
+            "1to1:16",
+            "1to1:128",
+            "mixed8:128",
+            "fanout10:16",
+            "reqrep:16",
+        ],
         peers: &["uring", "epoll", "debian", "newest", "floor"],
         references: &["newest", "debian"],
         rounds: 3,
@@ -91,8 +112,15 @@ mod tests {
 
     #[test]
     fn every_scenario_of_a_set_exists() {
-        for set in SETS.iter().chain([&NONE]) {
+        for set in SETS.iter().chain([&NONE, &CROSSING]) {
             assert_eq!(set.scenarios().len(), set.scenarios.len(), "{}", set.name);
+        }
+    }
+
+    #[test]
+    fn a_set_has_traffic_that_differs() {
+        for set in &SETS {
+            assert!(set.scenarios.contains(&"mixed8:128"), "{}", set.name);
         }
     }
 

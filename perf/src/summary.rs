@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::cells::Cell;
+use crate::claims;
 use crate::figure::Figure;
 use crate::record::Record;
 use crate::report::Outcome;
@@ -22,6 +23,10 @@ pub(crate) fn text(record: &Record<'_>) -> String {
         );
     }
     let _ = write!(text, "\n{}", matrix(record));
+    let claims = record.claims();
+    if !claims.is_empty() {
+        let _ = write!(text, "\n{}", claims::table(&claims));
+    }
     let _ = write!(text, "\n{}", notes(record));
     text
 }

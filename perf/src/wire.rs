@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
 
 use crate::Result;
+use crate::lengths::Lengths;
 use crate::scanner::{LINE_BYTES_MAX, Scanner};
 
 /// How long a connection may make no progress before the run is given up.
@@ -61,12 +62,15 @@ impl Peer {
         Ok(peer)
     }
 
-    /// Subscribes with sid 1 and waits until the server has done so. Messages must have this length.
+    /// Subscribes with sid 1 and waits until the server has done so. Messages must have these lengths; with
+    /// `None` no message may come.
     ///
     /// # Errors
     /// A refusal, or the end of the connection.
-    pub(crate) fn subscribe(&mut self, subject: &str, message_bytes: usize) -> Result<()> {
-        self.scanner.expect_messages_of(message_bytes);
+    pub(crate) fn subscribe(&mut self, subject: &str, lengths: Option<Lengths>) -> Result<()> {
+        if let Some(lengths) = lengths {
+            self.scanner.expect(lengths);
+        }
         self.send(format!("SUB {subject} 1\r\n").as_bytes())?;
         self.ping()
     }
@@ -75,8 +79,8 @@ impl Peer {
     ///
     /// # Errors
     /// A refusal, or the end of the connection.
-    pub(crate) fn join(&mut self, subject: &str, queue: &str, message_bytes: usize) -> Result<()> {
-        self.scanner.expect_messages_of(message_bytes);
+    pub(crate) fn join(&mut self, subject: &str, queue: &str, lengths: Lengths) -> Result<()> {
+        self.scanner.expect(lengths);
         self.send(format!("SUB {subject} {queue} 1\r\n").as_bytes())?;
         self.ping()
     }

@@ -33,7 +33,7 @@ fn a_relay_is_compared_with_itself() {
     let (server, client) = (cpus[0], cpus[cpus.len() - 1]);
     let runs = tempfile::tempdir().expect("a folder");
     let line = format!(
-        "compare --scenario 1to1:16,pub:64 --rounds 2 --secs 0.05 --warmup 0.02 --repeats 0 --record try \
+        "compare --scenario 1to1:16,mixed8:128,pub:64 --rounds 2 --secs 0.05 --warmup 0.02 --repeats 0 --record try \
          --server-cpu {server} --client-cpu {client} --reference two --runs {}",
         runs.path().display()
     );
@@ -62,7 +62,7 @@ fn a_relay_is_compared_with_itself() {
     let samples = json(&folder.join("samples.json"));
     assert_eq!(samples["reference"], "two");
     let results = samples["results"].as_array().expect("results");
-    assert_eq!(results.len(), 4);
+    assert_eq!(results.len(), 6);
     for result in results {
         let rounds: Vec<&Value> = result["samples"]
             .as_array()
@@ -87,10 +87,10 @@ fn a_relay_is_compared_with_itself() {
     let printed = String::from_utf8_lossy(&output.stdout);
     let summary = fs::read_to_string(folder.join("summary.txt")).expect("summary");
     assert!(printed.starts_with(&summary), "{printed}");
-    assert!(summary.contains("| 1to1:16  |"), "{summary}");
+    assert!(summary.contains("| 1to1:16    |"), "{summary}");
     let command = fs::read_to_string(folder.join("command.txt")).expect("command");
     assert!(
-        command.starts_with("perf compare --scenario 1to1:16,pub:64"),
+        command.starts_with("perf compare --scenario 1to1:16,mixed8:128,pub:64"),
         "{command}"
     );
     assert!(

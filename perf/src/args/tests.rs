@@ -98,6 +98,12 @@ fn a_crossing_names_its_server() {
     };
     assert_eq!((&*program, plan.rounds), ("./x", 7));
     assert!(plan.servers.is_empty() && plan.client_cpu.is_none());
+    let scenarios: Vec<String> = plan.scenarios.iter().map(Scenario::to_string).collect();
+    assert_eq!(
+        scenarios,
+        ["1to1:16", "1to1:128", "fanin4:16", "fanin4:128"]
+    );
+    assert_eq!(plan.references, ["same shard"]);
 }
 
 #[test]

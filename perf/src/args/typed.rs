@@ -24,7 +24,7 @@ enum Word {
     /// Start several servers in turn and compare them
     #[command(after_help = SHAPES)]
     Compare(CompareArgs),
-    /// 1to1 on one shard and from shard to shard of the same server
+    /// What it costs to cross from shard to shard of one server
     Crossing {
         /// Program of the server, which is run with --cores 1 and 2
         #[arg(long, value_name = "PATH")]
@@ -45,7 +45,7 @@ enum Word {
 /// Options of a load, wherever it is put.
 #[derive(Args, Debug)]
 struct LoadArgs {
-    /// How long to publish, in seconds [default: 3]
+    /// How long to publish, in seconds [default: 3; for crossing 1]
     #[arg(long, value_name = "S", value_parser = seconds, allow_negative_numbers = true)]
     secs: Option<Duration>,
     /// The same load before the measured one, in seconds [default: 0.5]
@@ -77,7 +77,7 @@ pub(super) struct ShapeArgs {
     /// Address of the server
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:4222")]
     server: String,
-    /// Payload
+    /// Payload; of mixed the mean of them
     #[arg(long, value_name = "BYTES", default_value_t = 16)]
     size: usize,
     /// N of fanout, hot, uniform and zipf
@@ -125,10 +125,10 @@ struct CompareArgs {
     /// Take only these servers, in this order
     #[arg(long, value_name = "NAME,NAME", value_delimiter = ',')]
     only: Vec<String>,
-    /// What to measure, SHAPE:BYTES [default: 1to1:16,1to1:128]
+    /// What to measure, SHAPE:BYTES [default: 1to1:16,1to1:128; for crossing fanin4 of both sizes, too]
     #[arg(long, value_name = "S,S", value_delimiter = ',', value_parser = scenario)]
     scenario: Vec<Scenario>,
-    /// How often each server meets each scenario [default: 5]
+    /// How often each server meets each scenario [default: 5; for crossing 7]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     rounds: Option<u16>,
     #[command(flatten)]
@@ -139,7 +139,7 @@ struct CompareArgs {
     /// CPU of the generator [default: 1; for crossing, where the scheduler likes]
     #[arg(long, value_name = "N")]
     client_cpu: Option<usize>,
-    /// Server that ratios are to [default: the first]
+    /// Server that ratios are to [default: the first; for crossing, same shard]
     #[arg(long, value_name = "NAME")]
     reference: Option<String>,
     /// What ratios are of: cpu, rate, p50, p99, p99.9, max, memory, idle [default: as fits the shape]
@@ -181,7 +181,7 @@ impl Word {
             Word::Compare(args) => Command::Compare(Box::new(args.comparison())),
             Word::Crossing { server, plan } => Command::Crossing {
                 program: server,
-                plan: Box::new(plan.plan()),
+                plan: Box::new(plan.plan(&sets::CROSSING)),
             },
             Word::Floor { port } => Command::Floor { port },
             Word::Shape(words) => {
@@ -256,7 +256,7 @@ impl LoadArgs {
 impl CompareArgs {
     /// A plan with the list of the repository and a CPU for each side where nothing else is said.
     fn comparison(self) -> Plan {
-        let mut plan = self.plan();
+        let mut plan = self.plan(&sets::NONE);
         if plan.servers.is_empty() {
             plan.servers.push("perf/peers.json".to_owned());
         }
@@ -267,9 +267,10 @@ impl CompareArgs {
         plan
     }
 
-    /// What was typed and what the set says, with no servers and no CPUs where nothing was said of them.
-    fn plan(self) -> Plan {
-        let set = self.set.unwrap_or(&sets::NONE);
+    /// What was typed and what the set says, or `unnamed` without one; with no servers and no CPUs where
+    /// nothing was said of them.
+    fn plan(self, unnamed: &'static Set) -> Plan {
+        let set = self.set.unwrap_or(unnamed);
         let mut load = self.load.resolve();
         if self.load.secs.is_none() {
             load.stop = Stop::After(set.stretch);

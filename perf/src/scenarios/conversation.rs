@@ -3,6 +3,7 @@
 use rustix::event::PollFlags;
 
 use crate::Result;
+use crate::lengths::Lengths;
 use crate::scenarios::Stamp;
 use crate::scenarios::batch::{self, Batch};
 use crate::scenarios::verify::Checker;
@@ -30,7 +31,7 @@ impl Side {
                     stream: 0,
                     sequence: self.sent,
                 };
-                self.message.stamp(0, stamp);
+                self.message.stamp_all(|_| stamp);
             }
             self.outgoing.push(&self.message.bytes);
             self.sent += 1;
@@ -75,11 +76,12 @@ impl Conversation {
             return Err("the floor peer knows no subjects: no request/reply".into());
         }
         let inbox = format!("_INBOX.{subject}");
-        requester.subscribe(&inbox, batch::delivered_bytes(&inbox, None, payload_bytes))?;
-        responder.subscribe(
-            subject,
-            batch::delivered_bytes(subject, Some(&inbox), payload_bytes),
-        )?;
+        let arriving = |subject: &str, reply| {
+            let message_bytes = batch::delivered_bytes(subject, reply, payload_bytes);
+            Some(Lengths::alike(message_bytes))
+        };
+        requester.subscribe(&inbox, arriving(&inbox, None))?;
+        responder.subscribe(subject, arriving(subject, Some(&*inbox)))?;
         let side = |mut peer: Peer, message| {
             if is_verified {
                 peer.scanner.check_with(Checker::complete());

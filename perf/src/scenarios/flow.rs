@@ -117,6 +117,20 @@ impl Flow {
         }
     }
 
+    /// Holds these as long as the flow is.
+    pub(super) fn hold(&mut self, fillers: Vec<Peer>) {
+        self.fillers = fillers;
+    }
+
+    /// Connections that take the places in front of a publisher, as many as the load says.
+    ///
+    /// # Errors
+    /// No connection.
+    pub(super) fn fillers(load: &Load) -> Result<Vec<Peer>> {
+        let places = 0..load.fillers;
+        places.map(|_| Peer::connect(&load.server)).collect()
+    }
+
     /// The load before the measured one; from then on not everything is looked at.
     ///
     /// # Errors

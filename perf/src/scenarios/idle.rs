@@ -27,7 +27,7 @@ pub(super) fn run(scenario: &Scenario, count: usize, load: &Load) -> Result<Outc
         if peer.is_floor {
             return Err("the floor peer keeps nothing for a connection: no idle".into());
         }
-        peer.subscribe(&format!("{}.{index}", load.subject), 0)?;
+        peer.subscribe(&format!("{}.{index}", load.subject), None)?;
         peers.push(peer);
     }
     thread::sleep(load.warmup);

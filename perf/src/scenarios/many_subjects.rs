@@ -19,6 +19,7 @@ use super::verify::Checker;
 use super::{Load, OTHER_DESCRIPTORS, Scenario, Shape};
 use crate::Result;
 use crate::cpu;
+use crate::lengths::Lengths;
 use crate::report::Outcome;
 use crate::wire::Peer;
 
@@ -58,7 +59,7 @@ pub(super) fn run(scenario: &Scenario, count: usize, load: &Load) -> Result<Outc
         });
         peer.send(lines.collect::<String>().as_bytes())?;
         peer.ping()?;
-        peer.scanner.expect_messages_of(message_bytes);
+        peer.scanner.expect(Lengths::alike(message_bytes));
         if load.is_verified {
             peer.scanner.check_with(Checker::complete());
         }

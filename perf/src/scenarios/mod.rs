@@ -6,6 +6,7 @@
 //! | module | shapes |
 //! | --- | --- |
 //! | `flow` | `pub`, `1to1`, `fanout`, `fanin`, `pairs`, `queue` |
+//! | `mixed` | `mixed`: a flow, of messages that differ |
 //! | `many_subjects` | `hot`, `uniform`, `zipf`: a flow, with its subjects and subscriptions |
 //! | `request_reply`, `open_loop`, `flooded` | `reqrep`, `open`, `flooded`: a `conversation` |
 //! | `connection_churn`, `subscription_churn`, `idle` | `connect`, `subchurn`, `idle` |
@@ -19,6 +20,7 @@ mod idle;
 mod latency;
 mod many_subjects;
 mod meter;
+mod mixed;
 mod open_loop;
 mod pace;
 mod request_reply;
@@ -125,6 +127,7 @@ pub(crate) fn run(scenario: &Scenario, load: &Load) -> Result<Outcome> {
         Shape::SubscriptionChurn(count) => {
             subscription_churn::run(scenario, per_second(count), load)
         }
+        Shape::Mixed(count) => mixed::run(scenario, count, load),
         Shape::Hot(count) | Shape::Uniform(count) | Shape::Zipf(count) => {
             many_subjects::run(scenario, count, load)
         }

@@ -14,6 +14,9 @@ const RATE_MAX: usize = 1_000_000;
 /// Most subscriptions held in one run.
 const SUBSCRIPTIONS_MAX: usize = 4_000_000;
 
+/// Most subjects that messages of different lengths go to in turn; each batch has them all.
+const MIXED_SUBJECTS_MAX: usize = 10_000;
+
 /// A shape of load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shape {
@@ -21,6 +24,8 @@ pub(crate) enum Shape {
     Publish,
     /// One publisher, one subscriber.
     OneToOne,
+    /// One publisher, one subscriber; payloads of different lengths on this many subjects in turn.
+    Mixed(usize),
     /// One publisher, this many subscribers of its subject.
     FanOut(usize),
     /// This many publishers of one subject, one subscriber.
@@ -91,7 +96,14 @@ impl Counted {
     }
 }
 
-const COUNTED: [Counted; 11] = [
+const COUNTED: [Counted; 12] = [
+    Counted {
+        name: "mixed",
+        of: Shape::Mixed,
+        default: 8,
+        min: 1,
+        max: MIXED_SUBJECTS_MAX,
+    },
     Counted::connections("fanout", Shape::FanOut, 10),
     Counted::connections("fanin", Shape::FanIn, 8),
     Counted::connections("pairs", Shape::Pairs, 8),
@@ -141,6 +153,7 @@ impl fmt::Display for Shape {
         match self {
             Shape::Publish => f.write_str("pub"),
             Shape::OneToOne => f.write_str("1to1"),
+            Shape::Mixed(count) => write!(f, "mixed{count}"),
             Shape::FanOut(count) => write!(f, "fanout{count}"),
             Shape::FanIn(count) => write!(f, "fanin{count}"),
             Shape::Pairs(count) => write!(f, "pairs{count}"),
@@ -163,7 +176,7 @@ impl fmt::Display for Shape {
 pub(crate) struct Scenario {
     /// Who talks to whom.
     pub(crate) shape: Shape,
-    /// Bytes of each message.
+    /// Bytes of each message; of `mixed` in the mean.
     pub(crate) payload_bytes: usize,
 }
 
@@ -200,6 +213,7 @@ mod tests {
         for name in [
             "pub:16",
             "1to1:128",
+            "mixed1:128",
             "fanout10:16",
             "fanin8:1024",
             "pairs8:0",
@@ -218,6 +232,7 @@ mod tests {
             assert_eq!(name.parse::<Scenario>().unwrap().to_string(), name);
         }
         for (short, full) in [
+            ("mixed:128", "mixed8:128"),
             ("fanout", "fanout10:16"),
             ("open", "open10000:16"),
             ("subchurn", "subchurn20000:16"),
@@ -232,6 +247,7 @@ mod tests {
         for name in [
             "",
             "pubs",
+            "mixed0",
             "fanout0",
             "fanout-1",
             "fanoutx",

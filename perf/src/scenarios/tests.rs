@@ -206,6 +206,8 @@ fn every_shape_counts_what_was_delivered_verified_or_not() {
     for (name, counted) in [
         ("1to1:16", 20_000),
         ("1to1:1000", 20_000),
+        ("mixed8:128", 20_000),
+        ("mixed1:300", 20_000),
         ("fanout3:20", 60_000),
         ("fanin3:16", 20_000),
         ("pairs3:16", 20_000),
@@ -271,6 +273,7 @@ fn a_server_that_does_wrong_is_found() {
     ] {
         for name in [
             "1to1:16",
+            "mixed3:64",
             "fanin2:16",
             "pairs2:16",
             "uniform50:16",

@@ -13,7 +13,7 @@ pub(in crate::scenarios) struct Publisher {
     batch: Batch,
     /// Bytes of messages sent since the start. Invariant: never beyond `end_bytes`.
     sent_bytes: u64,
-    /// Where the current stretch ends; a multiple of the message length once it is known.
+    /// Where the current stretch ends; the end of a message once it is known.
     end_bytes: u64,
     /// Rest of an answer to the server's PING.
     reply: &'static [u8],
@@ -54,18 +54,18 @@ impl Publisher {
 
     /// Messages that have been sent whole.
     pub(super) fn sent_messages(&self) -> u64 {
-        self.sent_bytes / self.message_bytes()
+        self.batch.lengths.count_at(self.sent_bytes)
     }
 
-    /// Length of a message, in bytes.
+    /// Length of a message, in bytes; where they differ, their mean.
     pub(super) fn message_bytes(&self) -> u64 {
-        self.batch.message_bytes as u64
+        self.batch.lengths.mean()
     }
 
     /// From now on sends without end, or so many messages more.
     pub(super) fn go_on(&mut self, messages: Option<u64>) {
         self.end_bytes = messages.map_or(u64::MAX, |messages| {
-            self.sent_bytes + messages * self.message_bytes()
+            self.batch.lengths.end_of(self.sent_messages() + messages)
         });
     }
 
@@ -81,7 +81,7 @@ impl Publisher {
 
     /// The end of the message that is being sent.
     fn next_boundary(&self) -> u64 {
-        self.sent_bytes.next_multiple_of(self.message_bytes())
+        self.batch.lengths.boundary_from(self.sent_bytes)
     }
 
     /// One write: as much as the socket takes, at most `room_bytes`. A PING of the server is answered
@@ -122,15 +122,16 @@ impl Publisher {
         if stamps.done_at.replace(self.sent_bytes) == Some(self.sent_bytes) {
             return;
         }
-        for (index, stream) in stamps.streams.iter().enumerate() {
-            let next = stamps.next.entry(*stream).or_default();
-            let stamp = Stamp {
-                stream: *stream,
-                sequence: *next,
-            };
-            self.batch.stamp(index, stamp);
-            *next += 1;
-        }
+        let Stamps { streams, next, .. } = stamps;
+        self.batch.stamp_all(|index| {
+            let stream = streams[index];
+            let sequence = next.entry(stream).or_default();
+            *sequence += 1;
+            Stamp {
+                stream,
+                sequence: *sequence - 1,
+            }
+        });
     }
 }
 

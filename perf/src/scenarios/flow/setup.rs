@@ -6,6 +6,7 @@ use std::rc::Rc;
 use super::{Delivery, Flow, Publisher};
 use crate::Result;
 use crate::cpu;
+use crate::lengths::Lengths;
 use crate::scenarios::batch::{self, Batch};
 use crate::scenarios::verify::{Checker, Group};
 use crate::scenarios::{Load, OTHER_DESCRIPTORS, Scenario, Shape};
@@ -36,14 +37,14 @@ pub(super) fn open(scenario: &Scenario, load: &Load) -> Result<Flow> {
     for index in 0..subscribers {
         let mut peer = Peer::connect(&load.server)?;
         let subject = subject(index);
-        let message_bytes = batch::delivered_bytes(&subject, None, bytes);
+        let lengths = Lengths::alike(batch::delivered_bytes(&subject, None, bytes));
         if delivery == Delivery::Shared {
             if peer.is_floor {
                 return Err("the floor peer knows no queue groups".into());
             }
-            peer.join(&subject, QUEUE, message_bytes)?;
+            peer.join(&subject, QUEUE, lengths)?;
         } else {
-            peer.subscribe(&subject, message_bytes)?;
+            peer.subscribe(&subject, Some(lengths))?;
         }
         if load.is_verified {
             peer.scanner.check_with(match delivery {
@@ -56,9 +57,7 @@ pub(super) fn open(scenario: &Scenario, load: &Load) -> Result<Flow> {
     let mut sending = Vec::new();
     let mut fillers = Vec::new();
     for index in 0..publishers {
-        for _ in 0..load.fillers {
-            fillers.push(Peer::connect(&load.server)?);
-        }
+        fillers.extend(Flow::fillers(load)?);
         let peer = Peer::connect(&load.server)?;
         if peer.is_floor && publishers > 1 {
             return Err("the floor peer knows no messages: one publisher only".into());
@@ -73,6 +72,6 @@ pub(super) fn open(scenario: &Scenario, load: &Load) -> Result<Flow> {
     }
     let message_bytes = batch::delivered_bytes(&subject(0), None, bytes);
     let mut flow = Flow::new(sending, receiving, delivery, message_bytes, load);
-    flow.fillers = fillers;
+    flow.hold(fillers);
     Ok(flow)
 }
