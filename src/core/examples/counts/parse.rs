@@ -2,7 +2,7 @@
 
 use std::hint::black_box;
 
-use gnatsd_core::proto::{ParseLimits, Parsed, parse, parse_repeat};
+use gnatsd_core::proto::{ParseLimits, Parsed, parse, parse_publish, parse_repeat};
 
 use crate::frame::{Case, Measured, measure};
 
@@ -69,6 +69,13 @@ fn parse_all(repeats: u32, buffer: &[u8]) -> Measured {
     let took = measure(repeats, |_| {
         let mut rest = black_box(buffer);
         while !rest.is_empty() {
+            // As the engine does.
+            if let Some((publish, len)) = parse_publish(rest, &LIMITS) {
+                black_box(publish);
+                rest = &rest[len..];
+                ops += 1;
+                continue;
+            }
             match parse(rest, &LIMITS) {
                 Ok(Parsed::Op(op, len)) => {
                     black_box(op);

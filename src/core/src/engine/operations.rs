@@ -128,6 +128,10 @@ impl Engine {
                 return (0, Flow::Continue);
             }
             input.rest = &[];
+        } else if !input.stays_with_subject(publish) && self.deliver_alone(key, found, publish) {
+            self.count_received(key, 1, publish.body.len() as u64);
+            self.count_builds();
+            return (0, Flow::Continue);
         }
         let delivered = self.deliver(edge, key, found, publish, input, limits);
         self.count_received(key, delivered.messages, delivered.body_bytes);

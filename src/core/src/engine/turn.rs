@@ -5,6 +5,7 @@
 //! behind a flood. Steps 1 (receive) to 3 of the PUB path; the others are called from here.
 
 use std::mem;
+use std::ops::Range;
 use std::time::Duration;
 
 use super::connection::Life;
@@ -13,7 +14,7 @@ use super::operations::Flow;
 use super::{Edge, Engine, Level, Limits, Mutant, Ready, Received};
 use crate::client::CloseReason;
 use crate::interest::ConnKey;
-use crate::proto::{self, Op, ParseError, ParseLimits, Parsed};
+use crate::proto::{self, Op, ParseError, ParseLimits, Parsed, Publish};
 use crate::time::Time;
 
 /// Bytes read from one connection at a time. 4 KiB reads cost three times as much per message.
@@ -341,53 +342,60 @@ impl Engine {
             needed = 0;
             let mut limits = self.parse_limits(key);
             while at < input.len() {
-                match proto::parse(&input[at..], &limits) {
-                    Ok(Parsed::Op(op, len)) => {
-                        let end = at + len;
-                        let (run_len, flow) = if let Op::Publish(publish) = &op {
-                            let input = Input {
-                                op: &input[at..end],
-                                rest: &input[end..],
-                            };
-                            self.handle_publish(edge, key, publish, input, &limits)
-                        } else {
-                            (0, self.handle_op(edge, key, &op))
-                        };
-                        if let Flow::Wait { shard, lane } = flow {
-                            self.wait_for_room(key, shard, lane, at > 0);
-                            has_backlog = true;
+                let (end, run_len, flow) = if let Some((publish, len)) =
+                    proto::parse_publish(&input[at..], &limits)
+                {
+                    let end = at + len;
+                    let (run_len, flow) =
+                        self.publish_at(edge, key, &publish, input, at..end, &limits);
+                    (end, run_len, flow)
+                } else {
+                    match proto::parse(&input[at..], &limits) {
+                        Ok(Parsed::Op(Op::Publish(publish), len)) => {
+                            let end = at + len;
+                            let (run_len, flow) =
+                                self.publish_at(edge, key, &publish, input, at..end, &limits);
+                            (end, run_len, flow)
+                        }
+                        Ok(Parsed::Op(op, len)) => {
+                            let flow = self.handle_op(edge, key, &op);
+                            if matches!(op, Op::Connect(_)) {
+                                limits = self.parse_limits(key);
+                            }
+                            (at + len, 0, flow)
+                        }
+                        Ok(Parsed::More) => break,
+                        Ok(Parsed::Body {
+                            subject,
+                            needed: all,
+                        }) => {
+                            self.announce_body(key, subject);
+                            needed = all;
                             break;
                         }
-                        at = end + run_len;
-                        let may_have_ended = self.flush_large(edge);
-                        if flow == Flow::Closed || (may_have_ended && !self.is_open(key)) {
+                        Err(mut error) => {
+                            self.announce_wrong_body(key, &input[at..], &limits);
+                            if let ParseError::UnknownOperation { at: offset, .. } = &mut error {
+                                *offset += at;
+                            }
+                            self.end_with_parse_error(edge, key, &error);
                             return;
                         }
-                        if flow == Flow::Pause || self.is_turn_full() {
-                            has_backlog = at < input.len();
-                            break;
-                        }
-                        if matches!(op, Op::Connect(_)) {
-                            limits = self.parse_limits(key);
-                        }
                     }
-                    Ok(Parsed::More) => break,
-                    Ok(Parsed::Body {
-                        subject,
-                        needed: all,
-                    }) => {
-                        self.announce_body(key, subject);
-                        needed = all;
-                        break;
-                    }
-                    Err(mut error) => {
-                        self.announce_wrong_body(key, &input[at..], &limits);
-                        if let ParseError::UnknownOperation { at: offset, .. } = &mut error {
-                            *offset += at;
-                        }
-                        self.end_with_parse_error(edge, key, &error);
-                        return;
-                    }
+                };
+                if let Flow::Wait { shard, lane } = flow {
+                    self.wait_for_room(key, shard, lane, at > 0);
+                    has_backlog = true;
+                    break;
+                }
+                at = end + run_len;
+                let may_have_ended = self.flush_large(edge);
+                if flow == Flow::Closed || (may_have_ended && !self.is_open(key)) {
+                    return;
+                }
+                if flow == Flow::Pause || self.is_turn_full() {
+                    has_backlog = at < input.len();
+                    break;
                 }
             }
         }
@@ -401,6 +409,24 @@ impl Engine {
             held.extend_from_slice(&input[at..]);
             connection.input = held;
         }
+    }
+
+    /// The publish at `place` of `input`, and with it those behind it that go the same way.
+    #[inline]
+    fn publish_at(
+        &mut self,
+        edge: &mut impl Edge,
+        key: ConnKey,
+        publish: &Publish<'_>,
+        input: &[u8],
+        place: Range<usize>,
+        limits: &ParseLimits,
+    ) -> (usize, Flow) {
+        let input = Input {
+            rest: &input[place.end..],
+            op: &input[place],
+        };
+        self.handle_publish(edge, key, publish, input, limits)
     }
 
     /// What stands at the start of `input` is wrong. If it is a publish with a good line and a bad

@@ -146,6 +146,15 @@ impl MatchSet {
         self.plain.is_empty() && self.groups.is_empty() && self.shards.is_empty()
     }
 
+    /// The only receiver, if it is a plain subscription of this shard.
+    #[inline]
+    pub fn alone(&self) -> Option<&Target> {
+        match &self.plain[..] {
+            [target] if self.groups.is_empty() && self.shards.is_empty() => Some(target),
+            _ => None,
+        }
+    }
+
     /// Other shards whose plain subscriptions receive the message.
     #[inline]
     pub fn plain_shards(&self) -> ShardSet {

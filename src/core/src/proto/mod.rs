@@ -14,7 +14,8 @@ mod run;
 
 pub use error::{ParseError, ProtocolError};
 pub use op::{Headers, Op, Publish};
-pub use parser::{ParseLimits, Parsed, Repeat, parse, parse_repeat};
+pub use parser::{ParseLimits, Parsed, Repeat, parse, parse_publish, parse_repeat};
+pub(crate) use run::is_same;
 pub use run::{Run, count_repeats};
 
 #[cfg(test)]

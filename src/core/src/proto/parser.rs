@@ -61,6 +61,28 @@ pub fn parse<'a>(buf: &'a [u8], limits: &ParseLimits) -> Result<Parsed<'a>, Pars
     line::parse_general(buf, limits)
 }
 
+/// A whole, canonical PUB at the start of `buf` that is within the limits, and its length; `None` if [`parse`] has to
+/// say what there is. It would say the same; this way nothing but the publish has to be handed over.
+#[inline]
+pub fn parse_publish<'a>(buf: &'a [u8], limits: &ParseLimits) -> Option<(Publish<'a>, usize)> {
+    let header = parse_publish_canonical(buf.strip_prefix(b"PUB ")?)?;
+    let is_within = header.arg_len <= limits.control_line_bytes_max
+        && (limits.payload_bytes_max < 0 || header.size <= limits.payload_bytes_max.unsigned_abs());
+    // Nine digits fit.
+    let body_at = 4 + header.body_at;
+    let end = body_at + header.size as usize;
+    let (op, end_of_body) = (buf.get(..end + 2)?, buf.get(end..end + 2)?);
+    let publish = Publish {
+        subject: header.subject,
+        reply: header.reply,
+        headers: None,
+        size_text: header.size_text,
+        body: &op[body_at..end],
+        tail: Some(&op[4 + header.subject.len() + 1..]),
+    };
+    (is_within && end_of_body == b"\r\n").then_some((publish, end + 2))
+}
+
 /// A canonical publish to a subject that is known already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Repeat<'a> {

@@ -163,7 +163,7 @@ pub fn count_repeats(op: &[u8], line_len: usize, buf: &[u8], max: usize) -> usiz
 /// Whether two texts of one length are the same. Short ones, as most lines and subjects are, are compared by two
 /// loads that may overlap instead of a call.
 #[inline(always)]
-pub(super) fn is_same(a: &[u8], b: &[u8]) -> bool {
+pub(crate) fn is_same(a: &[u8], b: &[u8]) -> bool {
     if a.len() > 32 {
         return a == b;
     }

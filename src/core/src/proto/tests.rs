@@ -379,6 +379,7 @@ proptest! {
         let mut slow = line.clone();
         slow[0] = b'p';
         prop_assert_eq!(transcript(&line, &LIMITS), transcript(&slow, &LIMITS));
+        prop_assert_eq!(parse_publish(&slow, &LIMITS), None);
         let (fast, slow) = (parse(&line, &LIMITS), parse(&slow, &LIMITS));
         if let (Ok(Parsed::Op(Op::Publish(f), _)), Ok(Parsed::Op(Op::Publish(s), _))) = (fast, slow) {
             prop_assert_eq!(f, s);
@@ -390,6 +391,9 @@ proptest! {
     fn repeats_are_what_the_parser_says(line in any_line(), reply in "[0-9a]{0,3}", size in "[0-9]{1,10}") {
         let lines = [line, format!("PUB a {reply} {size}\r\nxyz\r\n").into_bytes(), format!("PUB a {size}\r\nx\r\n").into_bytes()];
         for line in lines {
+            if let Some((publish, len)) = parse_publish(&line, &LIMITS) {
+                prop_assert_eq!(parse(&line, &LIMITS), Ok(Parsed::Op(Op::Publish(publish), len)));
+            }
             for subject in [&b"a"[..], b"b", b"a.b", b"*"] {
                 let Some(repeat) = parse_repeat(&line, subject, &LIMITS) else { continue };
                 let Ok(Parsed::Op(Op::Publish(p), len)) = parse(&line, &LIMITS) else {
