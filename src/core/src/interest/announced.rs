@@ -5,11 +5,10 @@
 //! (whoever subscribes may rely on it: rule K1); everything else, removals above all, is state (K4): an entry
 //! is marked, and its latest value goes out when there is room.
 
-use std::collections::VecDeque;
-
-use hashbrown::HashTable;
-
+use super::arena::Arena;
 use super::hash::{Hashes, fold, spread};
+use super::queue::Queue;
+use super::split_table::{Hashed, SplitTable};
 use crate::subject;
 
 /// A literal subject that somebody here wants outside any queue group is gone.
@@ -92,6 +91,12 @@ struct Literal {
     is_dirty: bool,
 }
 
+impl Hashed for Literal {
+    fn hash(&self) -> u64 {
+        self.hash
+    }
+}
+
 /// A pattern, or a subject or pattern with a queue group.
 #[derive(Debug, Default)]
 struct Text {
@@ -126,6 +131,12 @@ struct TextKey {
     at: u32,
 }
 
+impl Hashed for TextKey {
+    fn hash(&self) -> u64 {
+        spread(self.hash)
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Dirty {
     Literal(u64),
@@ -135,11 +146,10 @@ enum Dirty {
 /// This shard's interest as the others know it.
 #[derive(Debug, Default)]
 pub(super) struct Announced {
-    literals: HashTable<Literal>,
-    table: HashTable<TextKey>,
-    texts: Vec<Text>,
-    free: Vec<u32>,
-    dirty: VecDeque<Dirty>,
+    literals: SplitTable<Literal>,
+    table: SplitTable<TextKey>,
+    texts: Arena<Text>,
+    dirty: Queue<Dirty>,
     /// Changes to be sent, encoded.
     outgoing: Vec<u8>,
 }
@@ -171,7 +181,7 @@ impl Announced {
                 .is_some_and(|literal| literal.is_told),
             Name::Text(subject, queue, hash) => self
                 .find(subject, queue, hash)
-                .is_none_or(|at| self.texts[at as usize].told == 0),
+                .is_none_or(|at| self.texts[at].told == 0),
         }
     }
 
@@ -185,11 +195,8 @@ impl Announced {
                     is_told: false,
                     is_dirty: false,
                 };
-                let mut entry = self
-                    .literals
-                    .entry(hash, |l| l.hash == hash, |l| l.hash)
-                    .or_insert_with(fresh);
-                let literal = entry.get_mut();
+                let is_it = |literal: &Literal| literal.hash == hash;
+                let literal = self.literals.find_or_insert(hash, is_it, fresh);
                 literal.count += 1;
                 if !literal.is_told {
                     literal.is_told = true;
@@ -201,7 +208,7 @@ impl Announced {
                 let at = self
                     .find(subject, queue, hash)
                     .unwrap_or_else(|| self.insert(subject, queue, hash));
-                let text = &mut self.texts[at as usize];
+                let text = &mut self.texts[at];
                 text.count += 1;
                 if text.told == 0 {
                     let weight = text.weight();
@@ -214,7 +221,7 @@ impl Announced {
                     .write(&mut self.outgoing);
                 } else if text.weight() != text.told && !text.is_dirty {
                     text.is_dirty = true;
-                    self.dirty.push_back(Dirty::Text(at));
+                    self.dirty.push(Dirty::Text(at));
                 }
             }
         }
@@ -231,7 +238,7 @@ impl Announced {
                 literal.count -= 1;
                 if literal.count == 0 && !literal.is_dirty {
                     literal.is_dirty = true;
-                    self.dirty.push_back(Dirty::Literal(hash));
+                    self.dirty.push(Dirty::Literal(hash));
                 }
             }
             Name::Text(subject, queue, hash) => {
@@ -239,11 +246,11 @@ impl Announced {
                     debug_assert!(false, "a subscription was not counted");
                     return;
                 };
-                let text = &mut self.texts[at as usize];
+                let text = &mut self.texts[at];
                 text.count -= 1;
                 if text.weight() != text.told && !text.is_dirty {
                     text.is_dirty = true;
-                    self.dirty.push_back(Dirty::Text(at));
+                    self.dirty.push(Dirty::Text(at));
                 }
             }
         }
@@ -257,7 +264,7 @@ impl Announced {
     /// Encodes at most `limit` of the changes that waited, each with its latest value.
     pub(super) fn tell_dirty(&mut self, limit: usize) {
         for _ in 0..limit {
-            let Some(dirty) = self.dirty.pop_front() else {
+            let Some(dirty) = self.dirty.pop() else {
                 return;
             };
             match dirty {
@@ -276,11 +283,12 @@ impl Announced {
     }
 
     fn tell_literal(&mut self, hash: u64) {
-        let Ok(mut entry) = self.literals.find_entry(hash, |l| l.hash == hash) else {
+        let spot = self.literals.locate(hash, |literal| literal.hash == hash);
+        let literal = spot.and_then(|spot| Some((spot, self.literals.get_mut(spot)?)));
+        let Some((spot, literal)) = literal else {
             debug_assert!(false, "a change of nothing");
             return;
         };
-        let literal = entry.get_mut();
         literal.is_dirty = false;
         if literal.count > 0 {
             return;
@@ -289,11 +297,11 @@ impl Announced {
             let is_wanted = false;
             Change::Literal { hash, is_wanted }.write(&mut self.outgoing);
         }
-        entry.remove();
+        self.literals.take(spot);
     }
 
     fn tell_text(&mut self, at: u32) {
-        let text = &mut self.texts[at as usize];
+        let text = &mut self.texts[at];
         text.is_dirty = false;
         let weight = text.weight();
         if weight != text.told {
@@ -310,12 +318,9 @@ impl Announced {
             return;
         }
         let hash = text.hash;
-        match self.table.find_entry(spread(hash), |key| key.at == at) {
-            Ok(entry) => drop(entry.remove()),
-            Err(_) => debug_assert!(false, "an entry is not in its table"),
-        }
-        self.texts[at as usize] = Text::default();
-        self.free.push(at);
+        let key = self.table.remove(spread(hash), |key| key.at == at);
+        debug_assert!(key.is_some(), "an entry is not in its table");
+        self.texts.remove(at, Text::default());
     }
 
     /// Encoded changes that have not been taken.
@@ -328,20 +333,19 @@ impl Announced {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        let texts: usize = self.texts.iter().map(|text| text.text.len()).sum();
-        self.literals.allocation_size()
-            + self.table.allocation_size()
-            + self.texts.capacity() * size_of::<Text>()
+        let texts: usize = self.texts.iter().map(|(_, text)| text.text.len()).sum();
+        self.literals.bytes()
+            + self.table.bytes()
+            + self.texts.bytes()
             + texts
-            + self.free.capacity() * 4
-            + self.dirty.capacity() * size_of::<Dirty>()
+            + self.dirty.bytes()
             + self.outgoing.capacity()
     }
 
     fn find(&self, subject: &[u8], queue: &[u8], hash: u32) -> Option<u32> {
         self.table
             .find(spread(hash), |key| {
-                key.hash == hash && self.texts[key.at as usize].parts() == (subject, queue)
+                key.hash == hash && self.texts[key.at].parts() == (subject, queue)
             })
             .map(|key| key.at)
     }
@@ -353,19 +357,8 @@ impl Announced {
             hash,
             ..Text::default()
         };
-        let at = match self.free.pop() {
-            Some(at) => {
-                self.texts[at as usize] = text;
-                at
-            }
-            None => {
-                self.texts.push(text);
-                // No more than there are subscriptions, whose ids have 31 bits.
-                (self.texts.len() - 1) as u32
-            }
-        };
-        self.table
-            .insert_unique(spread(hash), TextKey { hash, at }, |key| spread(key.hash));
+        let at = self.texts.insert(text);
+        self.table.insert(TextKey { hash, at });
         at
     }
 
@@ -375,8 +368,12 @@ impl Announced {
         hashes: &Hashes,
         wanted: impl Iterator<Item = (&'a [u8], &'a [u8])>,
     ) {
+        self.literals.check_invariants();
+        self.table.check_invariants();
+        self.texts.check_invariants();
         let mut left: u64 = self.literals.iter().map(|l| u64::from(l.count)).sum();
-        left += self.texts.iter().map(|t| u64::from(t.count)).sum::<u64>();
+        let texts = self.texts.iter();
+        left += texts.map(|(_, t)| u64::from(t.count)).sum::<u64>();
         for (subject, queue) in wanted {
             left = left.checked_sub(1).expect("a subscription is not counted");
             match Name::new(hashes, subject, queue) {
@@ -391,7 +388,7 @@ impl Announced {
                     let at = self
                         .find(subject, queue, hash)
                         .expect("a pattern is counted");
-                    let text = &self.texts[at as usize];
+                    let text = &self.texts[at];
                     assert!(
                         text.count > 0 && text.told > 0,
                         "a wanted pattern was not told"

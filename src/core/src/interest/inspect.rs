@@ -7,7 +7,7 @@ use super::announced::Announced;
 use super::hash::fold;
 use super::match_set::{MatchSet, Receiver, Spare};
 use super::remote::shard_of_key;
-use super::subs::{HOME_LITERAL, Sub, SubId};
+use super::subs::{HOME_LITERAL, SubId};
 use crate::engine::snapshot::InterestStats;
 use crate::subject;
 
@@ -76,8 +76,8 @@ impl Interest {
     pub fn memory(&self) -> InterestMemory {
         let texts: usize = self.subs.iter().map(|(_, sub)| sub.text_bytes()).sum();
         InterestMemory {
-            subscriptions: self.subs.places() as usize * size_of::<Sub>() + texts,
-            sids: self.sids.allocation_size(),
+            subscriptions: self.subs.record_bytes() + texts,
+            sids: self.sids.bytes(),
             literals: self.literals.bytes() + self.lists.bytes(),
             trie: self.trie.bytes(),
             shared: self.remotes.bytes() + self.announced.as_ref().map_or(0, Announced::bytes),
@@ -91,7 +91,9 @@ impl Interest {
     /// Rebuilds every cached result, and worse: for debug builds and tests with small tables.
     pub fn check_invariants(&self) {
         self.subs.check_invariants();
-        self.lists.check_free();
+        self.lists.check_invariants();
+        self.sids.check_invariants();
+        self.remotes.check_invariants();
         assert_eq!(
             self.sids.len() + self.remotes.len(),
             self.subs.len(),

@@ -5,6 +5,7 @@
 //! side, which a linked list would fetch one after the other. Adding and removing are O(1) however long the
 //! list is, because each record knows its place.
 
+use super::arena::Arena;
 use super::subs::{SubId, Subs};
 
 /// No subscription, one, or a list of them.
@@ -13,8 +14,8 @@ pub(super) struct Entry(SubId);
 
 /// Set in an [`Entry`] that names a list.
 const LIST: u32 = 1 << 31;
-/// A list of fewer slots is not worth shrinking, and is kept for reuse when it ends.
-const SLOTS_KEPT: usize = 64;
+/// A list of fewer slots is not worth shrinking.
+const SLOTS_KEPT: usize = 16;
 
 impl Entry {
     pub(super) const NONE: Self = Self(SubId(u32::MAX));
@@ -23,16 +24,15 @@ impl Entry {
         self == Self::NONE
     }
 
-    fn list(self) -> Option<usize> {
-        (self.0.0 & LIST != 0 && !self.is_none()).then_some((self.0.0 & !LIST) as usize)
+    fn list(self) -> Option<u32> {
+        (self.0.0 & LIST != 0 && !self.is_none()).then_some(self.0.0 & !LIST)
     }
 }
 
 /// The lists of more than one subscription.
 #[derive(Debug, Default)]
 pub(super) struct Lists {
-    vecs: Vec<Vec<SubId>>,
-    free: Vec<u32>,
+    vecs: Arena<Vec<SubId>>,
 }
 
 impl Lists {
@@ -60,15 +60,11 @@ impl Lists {
                 return;
             }
             None => {
-                let list = self.free.pop().unwrap_or_else(|| {
-                    self.vecs.push(Vec::new());
-                    // Each list has two members at least, so there are fewer than 2^30.
-                    (self.vecs.len() - 1) as u32
-                });
+                // Each list has two members at least, so there are fewer than 2^30.
+                let list = self.vecs.insert(vec![entry.0]);
                 subs[entry.0].place = 0;
-                self.vecs[list as usize].push(entry.0);
                 *entry = Entry(SubId(list | LIST));
-                list as usize
+                list
             }
         };
         let vec = &mut self.vecs[list];
@@ -91,19 +87,15 @@ impl Lists {
         }
         if let [last] = vec[..] {
             *entry = Entry(last);
-            vec.clear();
-            vec.shrink_to(SLOTS_KEPT);
-            self.free.push(list as u32);
+            self.vecs.remove(list, Vec::new());
         } else if vec.capacity() > SLOTS_KEPT && vec.len() < vec.capacity() / 4 {
             vec.shrink_to(vec.len() * 2);
         }
     }
 
     pub(super) fn bytes(&self) -> usize {
-        let slots: usize = self.vecs.iter().map(Vec::capacity).sum();
-        self.vecs.capacity() * size_of::<Vec<SubId>>()
-            + slots * size_of::<SubId>()
-            + self.free.capacity() * 4
+        let slots: usize = self.vecs.iter().map(|(_, vec)| vec.capacity()).sum();
+        self.vecs.bytes() + slots * size_of::<SubId>()
     }
 
     /// Panics unless each member of `entry` knows its place; gives the number of members.
@@ -125,13 +117,11 @@ impl Lists {
         members.len()
     }
 
-    /// Lists in use.
-    pub(super) fn check_free(&self) {
-        for &list in &self.free {
-            assert!(
-                self.vecs[list as usize].is_empty(),
-                "a free list has members"
-            );
+    /// Panics unless the arena holds together and every list has members.
+    pub(super) fn check_invariants(&self) {
+        self.vecs.check_invariants();
+        for (list, vec) in self.vecs.iter() {
+            assert!(vec.len() > 1, "list {list} has {} members", vec.len());
         }
     }
 }

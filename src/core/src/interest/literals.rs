@@ -2,10 +2,9 @@
 //!
 //! Eight bytes per subject: the subject's text is read from the first subscription to it.
 
-use hashbrown::HashTable;
-
 use super::hash::spread;
 use super::lists::{Entry, Lists};
+use super::split_table::{Hashed, SplitTable};
 use super::subs::{HOME_LITERAL, SubId, Subs};
 
 #[derive(Debug)]
@@ -14,10 +13,16 @@ struct Bucket {
     entry: Entry,
 }
 
+impl Hashed for Bucket {
+    fn hash(&self) -> u64 {
+        spread(self.hash)
+    }
+}
+
 /// The literal subjects with a subscription.
 #[derive(Debug, Default)]
 pub(super) struct Literals {
-    table: HashTable<Bucket>,
+    table: SplitTable<Bucket>,
 }
 
 impl Literals {
@@ -52,10 +57,7 @@ impl Literals {
         } else {
             let mut entry = Entry::NONE;
             lists.push(&mut entry, id, subs);
-            self.table
-                .insert_unique(spread(hash), Bucket { hash, entry }, |bucket| {
-                    spread(bucket.hash)
-                });
+            self.table.insert(Bucket { hash, entry });
         }
     }
 
@@ -69,23 +71,23 @@ impl Literals {
         lists: &mut Lists,
         subs: &mut Subs,
     ) {
-        let found = self.table.find_entry(spread(hash), |bucket| {
+        let spot = self.table.locate(spread(hash), |bucket| {
             let first = lists.first(bucket.entry);
             bucket.hash == hash && (first == id || subs[first].subject() == subject)
         });
-        let Ok(mut bucket) = found else {
+        let bucket = spot.and_then(|spot| Some((spot, self.table.get_mut(spot)?)));
+        let Some((spot, bucket)) = bucket else {
             debug_assert!(false, "{id:?} is not filed");
             return;
         };
-        let entry = &mut bucket.get_mut().entry;
-        lists.remove(entry, id, place, subs);
-        if entry.is_none() {
-            bucket.remove();
+        lists.remove(&mut bucket.entry, id, place, subs);
+        if bucket.entry.is_none() {
+            self.table.take(spot);
         }
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.table.allocation_size()
+        self.table.bytes()
     }
 
     /// Panics unless every entry is what it should be; gives the number of subscriptions.
@@ -95,8 +97,9 @@ impl Literals {
         subs: &Subs,
         hash_of: impl Fn(&[u8]) -> u32,
     ) -> usize {
+        self.table.check_invariants();
         let mut count = 0;
-        for bucket in &self.table {
+        for bucket in self.table.iter() {
             count += lists.check_entry(bucket.entry, HOME_LITERAL, subs);
             let subject = subs[lists.first(bucket.entry)].subject();
             assert_eq!(bucket.hash, hash_of(subject), "hash of a literal");

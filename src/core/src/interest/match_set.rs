@@ -19,6 +19,8 @@ const GROUPS_SEARCHED: usize = 8;
 /// Member lists kept for the next build, and the longest worth keeping.
 const SPARE_LISTS: usize = 64;
 const SPARE_SLOTS: usize = 64;
+/// The largest index worth keeping.
+const SPARE_INDEX: usize = 4096;
 
 /// One subscription that receives the message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -250,7 +252,9 @@ impl MatchSet {
                 spare.lists.push(group.members);
             }
         }
-        if !spare.index.is_empty() {
+        if spare.index.capacity() > SPARE_INDEX {
+            spare.index = HashTable::new();
+        } else if !spare.index.is_empty() {
             spare.index.clear();
         }
         self.plain.clear();

@@ -13,12 +13,15 @@
 //! ```
 //!
 //! - `subs`: the records, one cache line each; `lists`: those with one subject together.
+//! - `arena`, `split_table`, `queue`: what holds these. Each grows in small steps and gives memory back as it
+//!   empties, so that no change stalls the shard and a burst of subscriptions leaves nothing behind.
 //! - `literals` and `trie`: where a subscription is filed, by whether it has a wildcard.
 //! - `match_set`: a result; `cache`: results kept, each in a `slot`; `doorkeeper`: which are worth it;
 //!   `changes`: what kept results still have to learn.
 //! - `inspect`: figures for monitoring, and the table's check of itself.
 
 mod announced;
+mod arena;
 mod cache;
 mod changes;
 mod doorkeeper;
@@ -27,8 +30,10 @@ mod inspect;
 mod lists;
 mod literals;
 mod match_set;
+mod queue;
 mod remote;
 mod slot;
+mod split_table;
 mod subs;
 #[cfg(test)]
 mod tests;
@@ -36,8 +41,6 @@ mod token;
 mod trie;
 
 use std::fmt;
-
-use hashbrown::HashTable;
 
 use crate::shard_set::ShardSet;
 use crate::subject;
@@ -49,6 +52,7 @@ use lists::Lists;
 use literals::Literals;
 use match_set::{Receiver, Spare};
 use remote::Remotes;
+use split_table::{Hashed, SplitTable};
 use subs::HOME_LITERAL;
 use trie::{Trie, Walk};
 
@@ -56,6 +60,9 @@ pub use cache::CacheLimits;
 pub use inspect::InterestMemory;
 pub use match_set::{Group, MatchSet, Remote, Target};
 pub use subs::{ConnKey, ConnSubs, Sub, SubId, Subs};
+
+/// Literal subjects of other shards that take the memory of one subscription, about.
+const LITERALS_PER_SUBSCRIPTION: usize = 8;
 
 /// What became of a SUB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +103,12 @@ struct SidKey {
     sub: SubId,
 }
 
+impl Hashed for SidKey {
+    fn hash(&self) -> u64 {
+        spread(self.hash)
+    }
+}
+
 #[derive(Debug, Default)]
 struct Counts {
     inserts: u64,
@@ -109,7 +122,7 @@ struct Counts {
 pub struct Interest {
     hashes: Hashes,
     subs: Subs,
-    sids: HashTable<SidKey>,
+    sids: SplitTable<SidKey>,
     lists: Lists,
     literals: Literals,
     trie: Trie,
@@ -121,6 +134,8 @@ pub struct Interest {
     remotes: Remotes,
     /// What the other shards know, if there are any.
     announced: Option<Announced>,
+    /// What [`Interest::has_shrunk`] compares with.
+    most_held: usize,
 }
 
 impl Interest {
@@ -134,8 +149,8 @@ impl Interest {
     pub fn with_limits(seed: u64, limits: CacheLimits) -> Self {
         Self {
             hashes: Hashes::new(seed),
-            subs: Subs::new(),
-            sids: HashTable::new(),
+            subs: Subs::default(),
+            sids: SplitTable::default(),
             lists: Lists::default(),
             literals: Literals::default(),
             trie: Trie::new(),
@@ -146,6 +161,7 @@ impl Interest {
             counts: Counts::default(),
             remotes: Remotes::default(),
             announced: None,
+            most_held: 0,
         }
     }
 
@@ -230,14 +246,10 @@ impl Interest {
         let id = self
             .subs
             .insert(conn, conn_subs, subject, sid, queue, queue_hash);
-        self.sids.insert_unique(
-            spread(sid_hash),
-            SidKey {
-                hash: sid_hash,
-                sub: id,
-            },
-            |key| spread(key.hash),
-        );
+        self.sids.insert(SidKey {
+            hash: sid_hash,
+            sub: id,
+        });
         let receiver = Receiver {
             sub: id,
             conn,
@@ -266,10 +278,8 @@ impl Interest {
     pub fn remove(&mut self, conn_subs: &mut ConnSubs, id: SubId) {
         let sub = self.subs.remove(conn_subs, id);
         let sid_hash = self.hashes.sid(sub.conn().0, sub.sid(), b"");
-        match self.sids.find_entry(spread(sid_hash), |key| key.sub == id) {
-            Ok(key) => drop(key.remove()),
-            Err(_) => debug_assert!(false, "{id:?} has no sid"),
-        }
+        let key = self.sids.remove(spread(sid_hash), |key| key.sub == id);
+        debug_assert!(key.is_some(), "{id:?} has no sid");
         self.unfile(id, &sub);
         if let Some(announced) = &mut self.announced {
             announced.remove(&self.hashes, sub.subject(), sub.queue_name());
@@ -284,6 +294,19 @@ impl Interest {
             self.remove(conn_subs, id);
         }
         conn_subs.is_empty()
+    }
+
+    /// Whether the table has become smaller by at least `by` subscriptions since it last said so. Their memory,
+    /// some 200 bytes each, is free then, and an allocator that keeps what is freed may be told to give it to
+    /// the system. Churn alone is no reason for it. To be asked now and then, at best in each turn.
+    pub fn has_shrunk(&mut self, by: usize) -> bool {
+        let held = self.subs.len() + self.remotes.literals() / LITERALS_PER_SUBSCRIPTION;
+        if held + by <= self.most_held {
+            self.most_held = held;
+            return true;
+        }
+        self.most_held = self.most_held.max(held);
+        false
     }
 
     /// A subscription that exists.

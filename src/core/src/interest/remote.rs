@@ -4,11 +4,10 @@
 //! bytes. A pattern, or a queue group with its weight, is a record like a subscription, of a connection that
 //! stands for its shard; so tables, caches and their upkeep are the same for both.
 
-use hashbrown::HashTable;
-
 use super::announced::Change;
 use super::hash::spread;
 use super::match_set::Receiver;
+use super::split_table::{Hashed, SplitTable};
 use super::subs::{ConnKey, ConnSubs};
 use super::{Interest, SidKey};
 use crate::shard_set::ShardSet;
@@ -34,12 +33,18 @@ struct Literal {
     shards: ShardSet,
 }
 
+impl Hashed for Literal {
+    fn hash(&self) -> u64 {
+        self.hash
+    }
+}
+
 /// What the other shards want.
 #[derive(Debug, Default)]
 pub(super) struct Remotes {
-    literals: HashTable<Literal>,
+    literals: SplitTable<Literal>,
     /// From shard, subject and queue group to record.
-    texts: HashTable<SidKey>,
+    texts: SplitTable<SidKey>,
     /// The records of each shard.
     shards: Vec<ConnSubs>,
 }
@@ -48,9 +53,18 @@ impl Remotes {
     /// The shards with a plain subscription to exactly the subject with this hash.
     #[inline]
     pub(super) fn literal(&self, hash: u64) -> ShardSet {
+        if self.literals.len() == 0 {
+            // The only shard of a server asks for nothing.
+            return ShardSet::NONE;
+        }
         self.literals
             .find(hash, |literal| literal.hash == hash)
             .map_or(ShardSet::NONE, |literal| literal.shards)
+    }
+
+    /// Literal subjects that others want.
+    pub(super) fn literals(&self) -> usize {
+        self.literals.len()
     }
 
     /// Records held.
@@ -58,14 +72,22 @@ impl Remotes {
         self.texts.len()
     }
 
+    /// Panics unless the tables hold together.
+    pub(super) fn check_invariants(&self) {
+        self.literals.check_invariants();
+        self.texts.check_invariants();
+    }
+
     pub(super) fn bytes(&self) -> usize {
-        self.literals.allocation_size() + self.texts.allocation_size()
+        self.literals.bytes() + self.texts.bytes()
     }
 }
 
 impl Interest {
     /// Takes in what shard `from` told of its interest. What is malformed, which no shard sends, ends the
     /// batch.
+    // Or whoever looks in vain for a batch, in each turn, would no longer be inlined.
+    #[inline(never)]
     pub fn apply(&mut self, from: u16, mut batch: &[u8]) {
         while let Some(change) = Change::read(&mut batch) {
             match change {
@@ -85,20 +107,24 @@ impl Interest {
             hash,
             shards: ShardSet::NONE,
         };
-        let mut entry = self
-            .remotes
-            .literals
-            .entry(hash, |l| l.hash == hash, |l| l.hash)
-            .or_insert_with(fresh);
-        let shards = &mut entry.get_mut().shards;
+        let literals = &mut self.remotes.literals;
+        let is_it = |literal: &Literal| literal.hash == hash;
+        let mut shards = ShardSet::NONE;
         if is_wanted {
-            shards.insert(from);
+            let literal = literals.find_or_insert(hash, is_it, fresh);
+            literal.shards.insert(from);
+            shards = literal.shards;
         } else {
-            shards.remove(from);
-        }
-        let shards = *shards;
-        if shards.is_empty() {
-            entry.remove();
+            let spot = literals.locate(hash, is_it);
+            if let Some(spot) = spot
+                && let Some(literal) = literals.get_mut(spot)
+            {
+                literal.shards.remove(from);
+                shards = literal.shards;
+                if shards.is_empty() {
+                    literals.take(spot);
+                }
+            }
         }
         self.cache.patch_literal_shards(hash, shards);
     }
@@ -106,16 +132,14 @@ impl Interest {
     fn apply_text(&mut self, from: u16, subject: &[u8], queue: &[u8], weight: u32) {
         let conn = key_of_shard(from);
         let hash = self.hashes.sid(conn.0, subject, queue);
-        let found = self.remotes.texts.find_entry(spread(hash), |key| {
+        let found = self.remotes.texts.remove(spread(hash), |key| {
             let sub = &self.subs[key.sub];
             key.hash == hash
                 && sub.conn() == conn
                 && sub.subject() == subject
                 && sub.queue_name() == queue
         });
-        if let Ok(found) = found {
-            let id = found.get().sub;
-            found.remove();
+        if let Some(SidKey { sub: id, .. }) = found {
             let sub = self
                 .subs
                 .remove(&mut self.remotes.shards[usize::from(from)], id);
@@ -138,11 +162,7 @@ impl Interest {
             .subs
             .insert(conn, of_shard, subject, b"", queue, queue_hash);
         self.subs[id].max = weight.into();
-        self.remotes
-            .texts
-            .insert_unique(spread(hash), SidKey { hash, sub: id }, |key| {
-                spread(key.hash)
-            });
+        self.remotes.texts.insert(SidKey { hash, sub: id });
         let receiver = Receiver {
             sub: id,
             conn,

@@ -4,6 +4,8 @@
 
 use std::ops::{Index, IndexMut};
 
+use super::arena::Arena;
+
 /// Index of a connection on its shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnKey(pub u32);
@@ -23,10 +25,6 @@ impl SubId {
 const NIL: u32 = u32::MAX;
 /// `Sub::home` of a literal subscription; any other value is a node of the trie.
 pub(super) const HOME_LITERAL: u32 = u32::MAX;
-/// `Sub::home` of a free record.
-const HOME_FREE: u32 = u32::MAX - 1;
-/// Records an arena can hold; the top bit of an id is taken by [`super::lists::Entry`].
-const SUBS_MAX: usize = 1 << 31;
 
 /// One subscription.
 ///
@@ -41,7 +39,7 @@ pub struct Sub {
     /// Deliveries after which the subscription ends; 0 is no limit.
     pub max: u64,
     conn: ConnKey,
-    /// Neighbours among the subscriptions of `conn`, in a ring; in a free record `conn_next` is the next free one.
+    /// Neighbours among the subscriptions of `conn`, in a ring.
     conn_prev: u32,
     conn_next: u32,
     /// Where the interest table files it: [`HOME_LITERAL`] or a trie node.
@@ -90,15 +88,16 @@ impl Sub {
         self.text.len()
     }
 
-    fn free(next: u32) -> Self {
+    /// What stays in the place of a record that has gone.
+    fn gone() -> Self {
         Self {
             text: Box::default(),
             delivered: 0,
             max: 0,
             conn: ConnKey(NIL),
             conn_prev: NIL,
-            conn_next: next,
-            home: HOME_FREE,
+            conn_next: NIL,
+            home: HOME_LITERAL,
             place: 0,
             subject_len: 0,
             sid_len: 0,
@@ -138,11 +137,9 @@ impl ConnSubs {
 }
 
 /// All subscriptions of a shard.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Subs {
-    records: Vec<Sub>,
-    free: u32,
-    live: usize,
+    records: Arena<Sub>,
 }
 
 impl Index<SubId> for Subs {
@@ -150,47 +147,39 @@ impl Index<SubId> for Subs {
 
     #[inline]
     fn index(&self, id: SubId) -> &Sub {
-        &self.records[id.0 as usize]
+        &self.records[id.0]
     }
 }
 
 impl IndexMut<SubId> for Subs {
     #[inline]
     fn index_mut(&mut self, id: SubId) -> &mut Sub {
-        &mut self.records[id.0 as usize]
+        &mut self.records[id.0]
     }
 }
 
 impl Subs {
-    pub(super) fn new() -> Self {
-        Self {
-            records: Vec::new(),
-            free: NIL,
-            live: 0,
-        }
-    }
-
     /// Subscriptions held.
     pub(super) fn len(&self) -> usize {
-        self.live
+        self.records.len()
     }
 
-    /// Places in the arena, free ones included.
+    /// Places in the arena up to the last one used, free ones included.
     pub(super) fn places(&self) -> u32 {
-        u32::try_from(self.records.len()).unwrap_or(u32::MAX)
+        self.records.end()
+    }
+
+    /// Heap bytes of the records; the texts are beside them.
+    pub(super) fn record_bytes(&self) -> usize {
+        self.records.bytes()
     }
 
     pub(super) fn is_live(&self, id: SubId) -> bool {
-        self.records
-            .get(id.0 as usize)
-            .is_some_and(|sub| sub.home != HOME_FREE)
+        self.records.has(id.0)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (SubId, &Sub)> {
-        (0..)
-            .zip(&self.records)
-            .filter(|(_, sub)| sub.home != HOME_FREE)
-            .map(|(index, sub)| (SubId(index), sub))
+        self.records.iter().map(|(at, sub)| (SubId(at), sub))
     }
 
     /// Adds a record and links it to its connection's others. The caller files it.
@@ -211,27 +200,30 @@ impl Subs {
             u32::try_from(text.len()).is_ok(),
             "a control line is far below 4 GiB"
         );
-        let id = self.take_free();
-        let sub = &mut self[id];
-        sub.text = text.into_boxed_slice();
-        sub.conn = conn;
-        sub.home = HOME_LITERAL;
-        sub.subject_len = subject.len() as u32;
-        sub.sid_len = sid.len() as u32;
-        sub.queue_hash = queue_hash;
-        self.link(conn_subs, id);
-        self.live += 1;
+        let (prev, next) = match conn_subs.first() {
+            Some(first) => (self[first].conn_prev, first.0),
+            None => (NIL, NIL),
+        };
+        let id = SubId(self.records.insert(Sub {
+            text: text.into_boxed_slice(),
+            conn,
+            conn_prev: prev,
+            conn_next: next,
+            subject_len: subject.len() as u32,
+            sid_len: sid.len() as u32,
+            queue_hash,
+            ..Sub::gone()
+        }));
+        self.link(conn_subs, id, prev);
         id
     }
 
-    /// Frees a record and gives its text to the caller, who has still to take it out of where it is filed.
+    /// Frees a record and gives it to the caller, who has still to take it out of where it is filed.
     pub(super) fn remove(&mut self, conn_subs: &mut ConnSubs, id: SubId) -> Sub {
         debug_assert!(self.is_live(id), "{id:?} removed twice");
-        self.unlink(conn_subs, id);
-        let free = Sub::free(self.free);
-        self.free = id.0;
-        self.live -= 1;
-        std::mem::replace(&mut self[id], free)
+        let sub = self.records.remove(id.0, Sub::gone());
+        self.unlink(conn_subs, id, &sub);
+        sub
     }
 
     /// The subscriptions of one connection, oldest first.
@@ -244,36 +236,26 @@ impl Subs {
         })
     }
 
-    fn take_free(&mut self) -> SubId {
-        if self.free == NIL {
-            assert!(self.records.len() < SUBS_MAX, "ids have 31 bits");
-            self.records.push(Sub::free(NIL));
-            return SubId(self.places() - 1);
-        }
-        let id = SubId(self.free);
-        self.free = self[id].conn_next;
-        id
-    }
-
-    fn link(&mut self, conn_subs: &mut ConnSubs, id: SubId) {
-        if conn_subs.head == NIL {
-            conn_subs.head = id.0;
-            self[id].conn_prev = id.0;
-            self[id].conn_next = id.0;
-        } else {
-            let head = SubId(conn_subs.head);
-            let last = SubId(self[head].conn_prev);
-            self[id].conn_prev = last.0;
-            self[id].conn_next = head.0;
-            self[last].conn_next = id.0;
-            self[head].conn_prev = id.0;
+    /// Ties the ring to a record that names its neighbours, the last of which is `prev`.
+    fn link(&mut self, conn_subs: &mut ConnSubs, id: SubId, prev: u32) {
+        match conn_subs.first() {
+            Some(first) => {
+                self[SubId(prev)].conn_next = id.0;
+                self[first].conn_prev = id.0;
+            }
+            None => {
+                conn_subs.head = id.0;
+                let sub = &mut self[id];
+                (sub.conn_prev, sub.conn_next) = (id.0, id.0);
+            }
         }
         conn_subs.len += 1;
     }
 
-    fn unlink(&mut self, conn_subs: &mut ConnSubs, id: SubId) {
+    /// Closes the ring over a record that has gone.
+    fn unlink(&mut self, conn_subs: &mut ConnSubs, id: SubId, sub: &Sub) {
         debug_assert!(conn_subs.len > 0, "the list of another connection");
-        let (prev, next) = (self[id].conn_prev, self[id].conn_next);
+        let (prev, next) = (sub.conn_prev, sub.conn_next);
         if next == id.0 {
             conn_subs.head = NIL;
         } else {
@@ -286,20 +268,9 @@ impl Subs {
         conn_subs.len -= 1;
     }
 
-    /// Panics unless the rings and the free list hold together.
+    /// Panics unless the arena and the rings hold together.
     pub(super) fn check_invariants(&self) {
-        let mut free = 0;
-        let mut next = self.free;
-        while next != NIL {
-            assert!(!self.is_live(SubId(next)), "a free record is in use");
-            free += 1;
-            next = self[SubId(next)].conn_next;
-        }
-        assert_eq!(
-            free + self.live,
-            self.records.len(),
-            "every record is live or free"
-        );
+        self.records.check_invariants();
         for (id, sub) in self.iter() {
             let (prev, next) = (&self[SubId(sub.conn_prev)], &self[SubId(sub.conn_next)]);
             assert_eq!(

@@ -400,13 +400,90 @@ fn frees_what_it_made() {
             .iter()
             .map(|p| shard.sub(p, None, &format!("{round}{p}")))
             .collect();
+        assert_eq!(shard.interest.subs.places(), 500, "records are reused");
         for id in ids {
             shard.unsub(id);
         }
         shard.interest.check_invariants();
     }
-    assert_eq!(shard.interest.subs.places(), 500, "records are reused");
     assert!(shard.interest.page(0, 10).0.is_empty());
+}
+
+#[test]
+fn burst_of_subscriptions_leaves_no_memory() {
+    // Of each kind, and the last ones are the first to go; another shard hears of them.
+    const MANY: usize = 300_000;
+    let (mut shard, mut other) = (Shard::new(), Shard::new());
+    shard.interest.share();
+    let mut tell = |shard: &mut Shard| {
+        let outgoing = std::mem::take(shard.interest.outgoing().unwrap());
+        other.interest.apply(0, &outgoing);
+        (total(&other.interest.memory()), other.interest.stats())
+    };
+    let before = total(&shard.interest.memory());
+    let (other_before, _) = tell(&mut shard);
+    let ids: Vec<_> = (0..MANY)
+        .map(|n| {
+            let (subject, queue) = match n % 5 {
+                0 => (format!("_INBOX.{n}.*"), None),
+                1 => (format!("orders.{}", n % 1000), None),
+                2 => (format!("pair.{}", n / 10), None),
+                3 => (format!("work.{}", n / 10), Some("q")),
+                _ => (format!("orders.{n}.created"), None),
+            };
+            shard.sub(&subject, queue, &n.to_string())
+        })
+        .collect();
+    let (other_full, _) = tell(&mut shard);
+    let full = total(&shard.interest.memory());
+    assert!(full > before + MANY * 64, "{full} bytes for all");
+    assert!(
+        other_full > other_before + MANY * 8,
+        "{other_full} bytes for all"
+    );
+    for &id in ids.iter().rev() {
+        shard.unsub(id);
+    }
+    while shard.interest.untold() > 0 {
+        shard.interest.tell_changes(2048);
+        tell(&mut shard);
+    }
+    let (other_after, stats) = tell(&mut shard);
+    assert_eq!(stats.subscriptions, 0);
+    let after = total(&shard.interest.memory());
+    let slack = 32 * 1024;
+    assert!(after < before + slack, "{before} before, {after} after");
+    assert!(
+        other_after < other_before + slack,
+        "{other_before} before, {other_after} after"
+    );
+}
+
+#[test]
+fn says_once_that_it_has_shrunk() {
+    let mut shard = Shard::new();
+    let mut said = Vec::new();
+    for round in 0..3 {
+        let ids: Vec<_> = (0..100)
+            .map(|n| shard.sub("foo", None, &format!("{round}-{n}")))
+            .collect();
+        assert!(!shard.interest.has_shrunk(40), "it has grown");
+        for (n, id) in ids.into_iter().enumerate() {
+            shard.unsub(id);
+            let churn = shard.sub("churn", None, "c");
+            shard.unsub(churn);
+            if shard.interest.has_shrunk(40) {
+                said.push((round, n));
+            }
+        }
+    }
+    let each = |round| [(round, 39), (round, 79)];
+    assert_eq!(said, [each(0), each(1), each(2)].concat());
+}
+
+/// Bytes of everything but match results, which have bounds of their own.
+fn total(memory: &InterestMemory) -> usize {
+    memory.subscriptions + memory.sids + memory.literals + memory.trie + memory.shared
 }
 
 #[test]

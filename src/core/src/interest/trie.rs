@@ -4,10 +4,10 @@
 //! node with a million children costs what they cost and one without costs nothing. `*` is a field of its
 //! parent; `>` is always last and needs no node at all. A node goes when nothing is left in or below it.
 
-use hashbrown::HashTable;
-
+use super::arena::Arena;
 use super::hash::{Hashes, spread};
 use super::lists::{Entry, Lists};
+use super::split_table::{Hashed, SplitTable};
 use super::subs::{SubId, Subs};
 use super::token::Token;
 use crate::subject::{self, TOKEN_SEPARATOR};
@@ -57,6 +57,12 @@ struct Child {
     node: u32,
 }
 
+impl Hashed for Child {
+    fn hash(&self) -> u64 {
+        spread(self.hash)
+    }
+}
+
 /// A token of the subject being matched.
 #[derive(Clone, Copy, Debug)]
 struct Span {
@@ -77,18 +83,18 @@ pub(super) struct Walk {
 /// All patterns with a subscription.
 #[derive(Debug)]
 pub(super) struct Trie {
-    nodes: Vec<Node>,
-    children: HashTable<Child>,
-    free: Vec<u32>,
+    nodes: Arena<Node>,
+    children: SplitTable<Child>,
 }
 
 impl Trie {
     pub(super) fn new() -> Self {
-        let root = Node::new(NIL, 0, Token::new(b""));
+        let mut nodes = Arena::default();
+        let root = nodes.insert(Node::new(NIL, 0, Token::new(b"")));
+        debug_assert_eq!(root, ROOT, "an arena begins with 0");
         Self {
-            nodes: vec![root],
-            children: HashTable::new(),
-            free: Vec::new(),
+            nodes,
+            children: SplitTable::default(),
         }
     }
 
@@ -106,7 +112,7 @@ impl Trie {
         for token in subject::tokens(pattern) {
             at = match token {
                 b">" => {
-                    entry = Some(&mut self.nodes[at as usize].rest);
+                    entry = Some(&mut self.nodes[at].rest);
                     break;
                 }
                 b"*" => self.descend_star(at),
@@ -115,7 +121,7 @@ impl Trie {
         }
         let entry = match entry {
             Some(rest) => rest,
-            None => &mut self.nodes[at as usize].here,
+            None => &mut self.nodes[at].here,
         };
         lists.push(entry, id, subs);
         subs[id].home = at;
@@ -131,7 +137,7 @@ impl Trie {
         lists: &mut Lists,
         subs: &mut Subs,
     ) {
-        let node = &mut self.nodes[home as usize];
+        let node = &mut self.nodes[home];
         let entry = if ends_with_rest(pattern) {
             &mut node.rest
         } else {
@@ -139,7 +145,7 @@ impl Trie {
         };
         lists.remove(entry, id, place, subs);
         let mut at = home;
-        while at != ROOT && self.nodes[at as usize].is_empty() {
+        while at != ROOT && self.nodes[at].is_empty() {
             at = self.release(at);
         }
     }
@@ -156,7 +162,7 @@ impl Trie {
         walk.pending.clear();
         let (mut at, mut depth) = (ROOT, 0);
         loop {
-            let node = &self.nodes[at as usize];
+            let node = &self.nodes[at];
             let Some(span) = walk.spans.get_mut(depth as usize) else {
                 if !node.here.is_none() {
                     found(&node.here);
@@ -195,15 +201,12 @@ impl Trie {
         let long: usize = self
             .nodes
             .iter()
-            .map(|node| match &node.token {
+            .map(|(_, node)| match &node.token {
                 Token::Inline { .. } => 0,
                 Token::Heap(text) => text.len(),
             })
             .sum();
-        self.nodes.capacity() * size_of::<Node>()
-            + self.children.allocation_size()
-            + self.free.capacity() * size_of::<u32>()
-            + long
+        self.nodes.bytes() + self.children.bytes() + long
     }
 
     #[inline]
@@ -211,7 +214,7 @@ impl Trie {
         self.children
             .find(spread(hash), |child| {
                 child.hash == hash && {
-                    let node = &self.nodes[child.node as usize];
+                    let node = &self.nodes[child.node];
                     node.parent == parent && node.token.text() == token
                 }
             })
@@ -223,63 +226,44 @@ impl Trie {
         if let Some(child) = self.child(hash, parent, token) {
             return child;
         }
-        let node = self.add(Node::new(parent, hash, Token::new(token)));
-        self.nodes[parent as usize].children += 1;
-        self.children
-            .insert_unique(spread(hash), Child { hash, node }, |child| {
-                spread(child.hash)
-            });
+        let node = self
+            .nodes
+            .insert(Node::new(parent, hash, Token::new(token)));
+        self.nodes[parent].children += 1;
+        self.children.insert(Child { hash, node });
         node
     }
 
     fn descend_star(&mut self, parent: u32) -> u32 {
-        if self.nodes[parent as usize].star == NIL {
-            let star = self.add(Node::new(parent, 0, Token::new(b"")));
-            self.nodes[parent as usize].star = star;
+        if self.nodes[parent].star == NIL {
+            let star = self.nodes.insert(Node::new(parent, 0, Token::new(b"")));
+            self.nodes[parent].star = star;
         }
-        self.nodes[parent as usize].star
-    }
-
-    fn add(&mut self, node: Node) -> u32 {
-        if let Some(free) = self.free.pop() {
-            self.nodes[free as usize] = node;
-            return free;
-        }
-        // Below the two values that `Sub::home` gives another meaning.
-        assert!(
-            self.nodes.len() < (u32::MAX - 2) as usize,
-            "node numbers have 32 bits"
-        );
-        self.nodes.push(node);
-        (self.nodes.len() - 1) as u32
+        self.nodes[parent].star
     }
 
     /// Frees an empty node; gives its parent.
     fn release(&mut self, at: u32) -> u32 {
-        let Node { hash, parent, .. } = self.nodes[at as usize];
-        if self.nodes[parent as usize].star == at {
-            self.nodes[parent as usize].star = NIL;
+        let Node { hash, parent, .. } = self.nodes[at];
+        if self.nodes[parent].star == at {
+            self.nodes[parent].star = NIL;
         } else {
-            match self
-                .children
-                .find_entry(spread(hash), |child| child.node == at)
-            {
-                Ok(child) => drop(child.remove()),
-                Err(_) => debug_assert!(false, "node {at} is not its parent's child"),
-            }
-            self.nodes[parent as usize].children -= 1;
+            let child = self.children.remove(spread(hash), |child| child.node == at);
+            debug_assert!(child.is_some(), "node {at} is not its parent's child");
+            self.nodes[parent].children -= 1;
         }
-        self.nodes[at as usize] = Node::new(NIL, 0, Token::new(b""));
-        self.free.push(at);
+        self.nodes.remove(at, Node::new(NIL, 0, Token::new(b"")));
         parent
     }
 
     /// Panics unless nodes, table and lists hold together; gives the number of subscriptions.
     pub(super) fn check_invariants(&self, hashes: &Hashes, lists: &Lists, subs: &Subs) -> usize {
         let mut count = 0;
-        let mut parents = vec![0_u32; self.nodes.len()];
-        for child in &self.children {
-            let node = &self.nodes[child.node as usize];
+        self.nodes.check_invariants();
+        self.children.check_invariants();
+        let mut parents = vec![0_u32; self.nodes.end() as usize];
+        for child in self.children.iter() {
+            let node = &self.nodes[child.node];
             parents[node.parent as usize] += 1;
             assert_eq!(
                 child.hash,
@@ -291,7 +275,7 @@ impl Trie {
         let mut live = 1;
         let mut pending = vec![(ROOT, Vec::<u8>::new())];
         while let Some((at, path)) = pending.pop() {
-            let node = &self.nodes[at as usize];
+            let node = &self.nodes[at];
             assert!(at == ROOT || !node.is_empty(), "an empty node was kept");
             assert_eq!(node.children, parents[at as usize], "children of node {at}");
             count +=
@@ -311,7 +295,7 @@ impl Trie {
                 );
             }
             if node.star != NIL {
-                assert_eq!(self.nodes[node.star as usize].parent, at, "parent of `*`");
+                assert_eq!(self.nodes[node.star].parent, at, "parent of `*`");
                 pending.push((node.star, extend(b"*")));
                 live += 1;
             }
@@ -319,20 +303,13 @@ impl Trie {
             for child in self
                 .children
                 .iter()
-                .filter(|child| self.nodes[child.node as usize].parent == at)
+                .filter(|child| self.nodes[child.node].parent == at)
             {
-                pending.push((
-                    child.node,
-                    extend(self.nodes[child.node as usize].token.text()),
-                ));
+                pending.push((child.node, extend(self.nodes[child.node].token.text())));
                 live += 1;
             }
         }
-        assert_eq!(
-            live + self.free.len(),
-            self.nodes.len(),
-            "every node is reachable or free"
-        );
+        assert_eq!(live, self.nodes.len(), "every node is reachable");
         count
     }
 }
