@@ -33,7 +33,7 @@
 //! - `driver/`: readiness. `uring.rs` is the only file that imports glommio.
 //! - `probe.rs`: may this process use io_uring, and if not, who says so.
 //! - `placement.rs`: which CPU a shard gets.
-//! - `memory.rs`: how the allocator treats large blocks.
+//! - `memory.rs`: how the allocator treats large blocks, and when it gives memory back.
 //!
 //! # Two drivers, one loop
 //! `uring` keeps one-shot polls armed in a glommio executor; `epoll` keeps level-triggered
@@ -43,7 +43,7 @@
 //! # Rules of the house
 //! Nothing here blocks a shard or writes a log: what an operator should read comes back as text
 //! from [`Runtime::warnings`] or as a [`ShardFailure`]. `unsafe` lives in `ring.rs` (slots that change
-//! hands), `probe.rs` (raw system calls), `memory.rs` (one setting of the allocator) and
+//! hands), `probe.rs` (raw system calls), `memory.rs` (a setting of the allocator, and a call) and
 //! `driver/waker.rs` (a waker without allocation), nowhere else.
 
 #![deny(unsafe_op_in_unsafe_fn, clippy::undocumented_unsafe_blocks)]
@@ -83,7 +83,7 @@ pub use error::{ShardFailure, StartError};
 #[cfg(not(loom))]
 pub use handle::{Gone, Handle};
 pub use lanes::Lanes;
-pub use memory::return_blocks_from;
+pub use memory::{give_back, return_blocks_from};
 #[cfg(not(loom))]
 pub use runtime::{Runtime, start};
 pub use service::{Io, LONG_TURN, LoopStats, Next, Ready, Service, ShardId, Token};

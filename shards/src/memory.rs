@@ -1,4 +1,4 @@
-//! How the system's allocator is to treat large blocks.
+//! How the system's allocator is to treat large blocks, and when it is to give memory back.
 //!
 //! Owns one setting of the process. Knows nothing of who uses the memory.
 
@@ -16,6 +16,16 @@ pub fn return_blocks_from(bytes: usize) {
     }
     #[cfg(not(target_env = "gnu"))]
     let _ = bytes;
+}
+
+/// Makes the allocator give memory that is free back to the system, wherever it lies: glibc keeps what was freed in
+/// small blocks. Takes some milliseconds where there is much, and threads that allocate meanwhile wait for it.
+pub fn give_back() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: `malloc_trim` takes the allocator's own locks and touches only memory that nobody has been given.
+    unsafe {
+        libc::malloc_trim(0);
+    }
 }
 
 #[cfg(all(test, target_env = "gnu"))]
@@ -44,5 +54,18 @@ mod tests {
         // 16 of 256 are left; pages of other tests leave room for half.
         assert!(with_all > before + 8192, "{before} to {with_all}");
         assert!(with_some < with_all - 8192, "{with_all} to {with_some}");
+    }
+
+    #[test]
+    fn small_blocks_that_were_freed_go_back_when_told() {
+        let mut blocks: Vec<Vec<u8>> = (0..64 * 1024).map(|_| vec![1; 1024]).collect();
+        let with_all = resident_pages();
+        // The last one lives on and keeps the heap from shrinking by itself.
+        let last = blocks.pop();
+        drop(blocks);
+        give_back();
+        let with_one = resident_pages();
+        assert!(with_one + 8192 < with_all, "{with_all} to {with_one}");
+        drop(last);
     }
 }

@@ -164,6 +164,9 @@ impl Service for ShardIo {
             lanes: &mut self.lanes,
         };
         let next = self.engine.turn(&mut edge, &self.engine_ready, now);
+        if self.engine.has_freed_much() {
+            gnatsd_shards::give_back();
+        }
         self.engine_ready.clear();
         for line in self.engine.poll_log() {
             write_log(&line);

@@ -65,6 +65,8 @@ pub struct ChunkPool {
     backlog: Shelf,
     /// Given back beyond what is kept; freed a few per turn.
     retired: Vec<Vec<u8>>,
+    /// Bytes freed in chunks that do not go back to the system by themselves.
+    freed: usize,
 }
 
 impl Default for ChunkPool {
@@ -75,6 +77,7 @@ impl Default for ChunkPool {
             large: Shelf::new(LARGE_CHUNK_BYTES, 128),
             backlog: Shelf::new(BACKLOG_CHUNK_BYTES, 16),
             retired: Vec::new(),
+            freed: 0,
         }
     }
 }
@@ -122,6 +125,16 @@ impl ChunkPool {
         !self.large.chunks.is_empty() || !self.backlog.chunks.is_empty()
     }
 
+    /// Whether `bytes` have been freed in chunks smaller than [`BACKLOG_CHUNK_BYTES`] since this last was true.
+    #[inline]
+    pub fn has_freed(&mut self, bytes: usize) -> bool {
+        let has = self.freed >= bytes;
+        if has {
+            self.freed = 0;
+        }
+        has
+    }
+
     /// Frees some of what was given back; to be called once per turn. True if there is more.
     pub fn free_some(&mut self) -> bool {
         let mut freed_bytes = 0;
@@ -129,6 +142,9 @@ impl ChunkPool {
             && let Some(chunk) = self.retired.pop()
         {
             freed_bytes += chunk.capacity();
+            if chunk.capacity() < BACKLOG_CHUNK_BYTES {
+                self.freed += chunk.capacity();
+            }
         }
         !self.retired.is_empty()
     }

@@ -193,7 +193,20 @@ pub struct Engine {
     mutant: Option<Mutant>,
 }
 
+/// Subscriptions that have gone, some 200 bytes each, that are worth giving their memory back. At 65 536 a million
+/// of them make 15 calls of 6 ms at most; of what is left afterwards nobody frees more than 13 MiB.
+const SHRUNK_SUBSCRIPTIONS: usize = 65_536;
+/// The same for chunks of outboxes.
+const FREED_BYTES: usize = 8 * 1024 * 1024;
+
 impl Engine {
+    /// Whether much memory has been freed in small blocks since this was last true: the edge may tell the allocator
+    /// to give it back. To be asked in each turn.
+    #[inline]
+    pub fn has_freed_much(&mut self) -> bool {
+        self.interest.has_shrunk(SHRUNK_SUBSCRIPTIONS) | self.pool.has_freed(FREED_BYTES)
+    }
+
     /// An engine without connections, at time `now`.
     ///
     /// # Panics
