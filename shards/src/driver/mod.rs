@@ -4,6 +4,7 @@
 //! only to end a park when its eventfd is written.
 
 pub(crate) mod epoll;
+mod recent;
 mod slab;
 pub(crate) mod uring;
 mod waker;

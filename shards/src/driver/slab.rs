@@ -73,6 +73,14 @@ impl<T> Slab<T> {
         self.slots.get_mut(token.index())?.value.as_mut()
     }
 
+    /// The value, if the slot was not reused since.
+    pub(super) fn current(&self, token: Token, generation: u32) -> Option<&T> {
+        let slot = self.slots.get(token.index())?;
+        slot.value
+            .as_ref()
+            .filter(|_| slot.generation == generation)
+    }
+
     /// As [`get_mut`](Self::get_mut), but only if the slot was not reused since.
     pub(super) fn get_current(&mut self, token: Token, generation: u32) -> Option<&mut T> {
         let slot = self.slots.get_mut(token.index())?;

@@ -26,8 +26,9 @@ use std::time::{Duration, Instant};
 use glommio::io::{PollState, PollableFd};
 use glommio::timer::Timer;
 use glommio::{LocalExecutor, LocalExecutorBuilder, Placement};
-use rustix::event::{EventfdFlags, eventfd};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 
+use super::recent::{RECENT_MAX, Recents, WAIT_MAX};
 use super::slab::Slab;
 use super::waker::{self, Flag, Wakeup};
 use super::{Direction, Driver, Woken};
@@ -185,6 +186,9 @@ pub(crate) struct UringDriver {
     timer: Option<(Timer, Instant)>,
     /// Emptied by every `take_ready`; kept for its memory.
     wakeups: Vec<Wakeup>,
+    recents: Recents,
+    /// Sockets found ready without the reactor, with their generations.
+    direct: Vec<(Token, u32)>,
 }
 
 impl UringDriver {
@@ -195,6 +199,8 @@ impl UringDriver {
             tick: Watch::new(always_readable, Flag::Tick)?,
             timer: None,
             wakeups: Vec::new(),
+            recents: Recents::new(Instant::now()),
+            direct: Vec::with_capacity(RECENT_MAX),
         })
     }
 
@@ -227,6 +233,65 @@ impl UringDriver {
         if polled.is_ready() {
             waker.wake();
         }
+    }
+
+    /// The reactor is about to be entered: arms what was put off until then.
+    fn arm_deferred(&mut self, now: Instant) {
+        for token in self.recents.pass(now) {
+            self.arm(token, Direction::Read);
+        }
+    }
+
+    /// Waits a little for the sockets that were ready last, and for the eventfd. `None` if the reactor must be
+    /// entered after all.
+    fn wait_for_recents(&mut self, until: Instant) -> io::Result<Option<Woken>> {
+        if !self.direct.is_empty() {
+            return Ok(Some(Woken::Ready));
+        }
+        let now = Instant::now();
+        if waker::has_ready() || until <= now || !self.recents.is_worth_it(now) {
+            return Ok(None);
+        }
+        let signal = self.signal.pollable.get_ref();
+        let mut watched: [PollFd<'_>; RECENT_MAX + 1] =
+            std::array::from_fn(|_| PollFd::new(signal, PollFlags::IN));
+        let mut sockets = [(Token(0), 0); RECENT_MAX];
+        let mut count = 0;
+        for recent in self.recents.wanted() {
+            if let Some(slot) = self.slots.current(recent.token, recent.generation) {
+                watched[count] = PollFd::new(slot.pollable.get_ref().as_ref(), PollFlags::IN);
+                sockets[count] = (recent.token, recent.generation);
+                count += 1;
+            }
+        }
+        // The eventfd is the last.
+        let watched = &mut watched[..=count];
+        let timeout = Timespec {
+            tv_sec: 0,
+            tv_nsec: (until - now).min(WAIT_MAX).subsec_nanos().into(),
+        };
+        match poll(watched, Some(&timeout)) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let is_ready = |at: usize| !watched[at].revents().is_empty();
+        let has_signal = is_ready(count);
+        for (at, socket) in sockets[..count].iter().enumerate() {
+            if is_ready(at) {
+                self.direct.push(*socket);
+                self.recents.tell(socket.0);
+            }
+        }
+        if has_signal {
+            self.signal.pollable.get_ref().0.signal().drain();
+        }
+        let has_paid = has_signal || !self.direct.is_empty();
+        self.recents.count(has_paid);
+        Ok(if has_signal {
+            Some(Woken::Signal)
+        } else {
+            has_paid.then_some(Woken::Ready)
+        })
     }
 
     /// Whether the timer has reported since the last time; if so it is spent.
@@ -289,24 +354,35 @@ impl Driver for UringDriver {
     }
 
     fn detach(&mut self, token: Token) {
+        self.recents.want_pass();
         self.slots.remove(token);
     }
 
     fn arm_read(&mut self, token: Token) {
-        self.arm(token, Direction::Read);
+        let generation = self.slots.generation(token);
+        if !self.recents.defer(token, generation) {
+            self.arm(token, Direction::Read);
+        }
     }
 
     fn arm_write(&mut self, token: Token) {
+        self.recents.want_pass();
         self.arm(token, Direction::Write);
     }
 
     fn take_ready(&mut self, out: &mut Vec<Ready>) {
+        for (token, generation) in self.direct.drain(..) {
+            if self.slots.get_current(token, generation).is_some() {
+                out.push(Ready::one(token, Direction::Read));
+            }
+        }
         waker::swap_ready(&mut self.wakeups);
+        let mut wakeups = std::mem::take(&mut self.wakeups);
         for Wakeup {
             token,
             generation,
             direction,
-        } in self.wakeups.drain(..)
+        } in wakeups.drain(..)
         {
             let Some(slot) = self.slots.get_current(token, generation) else {
                 continue;
@@ -315,6 +391,14 @@ impl Driver for UringDriver {
                 Direction::Read => {
                     slot.read = PollState::new();
                     slot.read_armed = false;
+                    let (is_news, evicted) = self.recents.note(token, generation);
+                    if let Some(evicted) = evicted {
+                        self.recents.want_pass();
+                        self.arm(evicted, Direction::Read);
+                    }
+                    if !is_news {
+                        continue;
+                    }
                 }
                 Direction::Write => {
                     slot.write = PollState::new();
@@ -323,14 +407,16 @@ impl Driver for UringDriver {
             }
             out.push(Ready::one(token, direction));
         }
+        self.wakeups = wakeups;
     }
 
     fn has_ready(&self) -> bool {
-        waker::has_ready()
+        waker::has_ready() || !self.direct.is_empty()
     }
 
     async fn turn(&mut self) -> io::Result<()> {
         let now = Instant::now();
+        self.arm_deferred(now);
         self.arm_timer(now + TURN_LIMIT, now);
         // Armed after everything else, so completed after everything that is ready now.
         poll_fn(|context| {
@@ -351,6 +437,10 @@ impl Driver for UringDriver {
     }
 
     async fn park(&mut self, until: Instant) -> io::Result<Woken> {
+        if let Some(woken) = self.wait_for_recents(until)? {
+            return Ok(woken);
+        }
+        self.arm_deferred(Instant::now());
         Ok(poll_fn(|context| self.poll_park(context, until)).await)
     }
 
