@@ -19,7 +19,7 @@ pub(super) const RECENT_MAX: usize = 8;
 pub(super) const WAIT_MAX: Duration = Duration::from_micros(150);
 
 /// How long the other sockets may go without a look.
-const PASS_INTERVAL: Duration = Duration::from_micros(300);
+const PASS_INTERVAL: Duration = Duration::from_millis(1);
 
 /// Bounds of the score: how many waits that paid make up for waits in vain, and how long to go without.
 const SCORE_MAX: i32 = 8;

@@ -121,3 +121,55 @@ fn memory_of_a_cut_reader_is_freed_by_turns() {
     }
     assert!(turns >= 40 * 16 / 64 - 3, "{turns} turns");
 }
+
+#[test]
+fn writes_are_spread_over_turns_and_a_pong_goes_first() {
+    let mut w = World::new();
+    let readers: Vec<ConnKey> = (0..1000).map(|_| w.connect()).collect();
+    for &key in &readers {
+        w.put(key, "SUB n 1\r\n");
+    }
+    w.settle();
+    let (p, other) = (w.connect(), w.connect());
+    w.put(p, "PUB n 2\r\nhi\r\n");
+    w.put(other, "PING\r\n");
+    w.turn();
+    assert_eq!(w.received(other), "PONG\r\n");
+    let mut waiting: Vec<ConnKey> = readers;
+    let mut turns = 1;
+    while !waiting.is_empty() {
+        let before = waiting.len();
+        waiting.retain(|&key| w.received(key).is_empty());
+        let written = before - waiting.len();
+        assert!((1..=600).contains(&written), "{written} writes in a turn");
+        w.turn();
+        turns += 1;
+    }
+    assert!(turns > 2);
+}
+
+#[test]
+fn a_reader_that_catches_up_does_not_take_a_whole_turn() {
+    let mut w = World::new();
+    let (p, reader, other) = (w.connect(), w.connect(), w.connect());
+    w.send(reader, "SUB n 1\r\n");
+    w.set_room(reader, 0);
+    let line = format!("PUB n 1000\r\n{}\r\n", "x".repeat(1000));
+    w.send(p, line.repeat(20_000));
+    assert!(w.pending(reader) > 20_000_000);
+    w.set_room(reader, usize::MAX);
+    let mut turns = 0;
+    while w.pending(reader) > 0 {
+        w.put(other, "PING\r\n");
+        let before = w.pending(reader);
+        w.turn();
+        turns += 1;
+        assert_eq!(w.received(other), "PONG\r\n");
+        assert!(
+            before - w.pending(reader) <= 8 << 20,
+            "{} bytes",
+            before - w.pending(reader)
+        );
+    }
+    assert!(turns > 2, "{turns} turns");
+}

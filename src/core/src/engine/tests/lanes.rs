@@ -353,3 +353,95 @@ fn what_was_published_before_an_end_comes_first() {
     s.0[1].finish(reader.1);
     assert_eq!(s.received(reader), "MSG foo 1 2\r\nhi\r\n");
 }
+
+/// One connection with 300 subscriptions, so that a few KiB in a lane come to a hundred times as much.
+fn wide_reader(s: &mut Shards, shard: usize) -> Conn {
+    let reader = s.connect(shard, "");
+    let subs: String = (0..300).map(|n| format!("SUB foo {n}\r\n")).collect();
+    s.send(reader, subs);
+    reader
+}
+
+#[test]
+fn a_batch_that_comes_to_much_is_delivered_over_several_turns() {
+    let limits = Limits {
+        turn_work: 100_000,
+        ..Limits::default()
+    };
+    let mut s = Shards::with(2, 8, limits);
+    let (publisher, other) = (s.connect(0, ""), s.connect(1, ""));
+    let reader = wide_reader(&mut s, 1);
+    let publishes: String = (0..60)
+        .map(|n| format!("PUB foo 2\r\n{n:02}\r\n"))
+        .collect();
+    s.0[0].put(publisher.1, publishes + "PING\r\n");
+    s.0[0].settle();
+    assert_eq!(s.received(publisher), "PONG\r\n");
+    // A message of its own does not wait for all of that.
+    s.0[1].put(other.1, "SUB x 1\r\n");
+    s.0[1].settle();
+    let got = s.received(reader);
+    assert_eq!(
+        got.matches("MSG").count(),
+        60 * 300,
+        "SUB takes what is visible"
+    );
+
+    let publishes: String = (0..60)
+        .map(|n| format!("PUB foo 2\r\n{n:02}\r\n"))
+        .collect();
+    s.0[0].put(publisher.1, publishes + "PING\r\n");
+    s.0[0].settle();
+    let (mut turns, mut most, mut before) = (0, 0, s.0[1].engine.stats().out_msgs);
+    let mut answered_after = 0;
+    while s.0[1].engine.stats().crossed_in < 120 {
+        s.0[1].put(other.1, "PUB x 2\r\nme\r\n");
+        s.0[1].turn();
+        turns += 1;
+        answered_after += usize::from(s.received(other).contains("MSG x 1 2"));
+        let out = s.0[1].engine.stats().out_msgs;
+        most = most.max(out - before);
+        before = out;
+        assert!(turns < 1000, "no end");
+    }
+    // Half of a turn's work, and a message to all of them that is not split, in some 17 bytes each.
+    assert!(most < 50_000 / 14 + 600, "{most} deliveries in one turn");
+    assert!(turns > 3, "{turns} turns");
+    assert!(answered_after + 1 >= turns, "{answered_after} of {turns}");
+    s.settle();
+    let got = s.received(reader);
+    for n in 0..300 {
+        let line = format!("MSG foo {n} 2\r\n");
+        let bodies: Vec<&str> = got
+            .match_indices(&line)
+            .map(|(at, _)| &got[at + line.len()..][..2])
+            .collect();
+        let want: Vec<String> = (0..60).map(|n| format!("{n:02}")).collect();
+        assert_eq!(bodies, want, "sid {n}");
+    }
+}
+
+#[test]
+fn a_receiver_says_how_large_batches_should_be() {
+    let mut s = Shards::new(2, 8);
+    let publisher = s.connect(0, "");
+    let go_bytes = |s: &Shards| s.0[0].engine.crossing.go_bytes(1);
+    let first = go_bytes(&s);
+    // One plain reader: more than lanes begin with.
+    let narrow = s.connect(1, "");
+    s.send(narrow, "SUB bar 1\r\n");
+    let publishes = |subject: &str, count: usize| {
+        format!("PUB {subject} 16\r\n{}\r\n", "x".repeat(16)).repeat(count)
+    };
+    s.send(publisher, publishes("bar", 1000));
+    let grown = go_bytes(&s);
+    assert!(grown > first, "{grown}");
+    let wide: Vec<Conn> = (0..8).map(|_| wide_reader(&mut s, 1)).collect();
+    s.send(publisher, publishes("foo", 1000));
+    let shrunk = go_bytes(&s);
+    assert!(shrunk < first / 2, "{shrunk}");
+    assert_eq!(s.received(wide[0]).matches("MSG").count(), 300 * 1000);
+    assert_eq!(s.received(narrow).matches("MSG").count(), 1000);
+    s.send(publisher, publishes("bar", 1000));
+    assert!(go_bytes(&s) > first);
+}
