@@ -1,6 +1,7 @@
 //! The NATS server without I/O, clocks or threads.
 #![forbid(unsafe_code)]
 
+mod bytes;
 pub mod client;
 pub mod conf;
 pub mod engine;

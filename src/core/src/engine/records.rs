@@ -13,6 +13,7 @@
 //! ```
 //! Numbers are little-endian; those of a message are lengths. A tail is `[reply ][hdr ]size␍␊body␍␊`.
 
+use crate::bytes::take;
 use crate::interest::ConnKey;
 use crate::proto::{Headers, Publish, Run};
 use crate::shard_set::ShardSet;
@@ -426,13 +427,6 @@ fn push_len(out: &mut Vec<u8>, len: usize) {
 fn take_len(batch: &mut &[u8]) -> Option<usize> {
     let bytes = take(batch, 4)?;
     Some(u32::from_le_bytes(bytes.try_into().ok()?) as usize)
-}
-
-#[inline]
-fn take<'a>(batch: &mut &'a [u8], len: usize) -> Option<&'a [u8]> {
-    let (taken, rest) = batch.split_at_checked(len)?;
-    *batch = rest;
-    Some(taken)
 }
 
 #[cfg(test)]

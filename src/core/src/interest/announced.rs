@@ -9,6 +9,7 @@ use super::arena::Arena;
 use super::hash::{Hashes, fold, spread};
 use super::queue::Queue;
 use super::split_table::{Hashed, SplitTable};
+use crate::bytes::take;
 use crate::subject;
 
 /// A literal subject that somebody here wants outside any queue group is gone.
@@ -71,12 +72,6 @@ impl<'a> Change<'a> {
             queue: take(batch, queue_len as usize)?,
         })
     }
-}
-
-fn take<'a>(batch: &mut &'a [u8], len: usize) -> Option<&'a [u8]> {
-    let (taken, rest) = batch.split_at_checked(len)?;
-    *batch = rest;
-    Some(taken)
 }
 
 /// A literal subject outside any queue group.
