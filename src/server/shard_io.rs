@@ -228,6 +228,11 @@ impl<I: Io> SocketEdge<'_, I> {
 
 impl<I: Io> Lanes for SocketEdge<'_, I> {
     #[inline]
+    fn entries(&self) -> usize {
+        self.lanes.entries()
+    }
+
+    #[inline]
     fn room(&mut self, to: u16, lane: Lane) -> usize {
         self.lanes.room(to, lane)
     }

@@ -32,12 +32,11 @@ impl Lane {
 /// whoever takes a full one leaves an empty one. So memory is allocated and freed by the shard that
 /// fills it.
 ///
-/// The bodies given here are those of a server with one shard.
+/// The bodies given here are those of a server with one shard, where a lane has no entries.
 pub trait Lanes {
-    /// Entries of a lane: not more of one are visible at one moment.
-    fn entries(&self) -> usize {
-        0
-    }
+    /// Entries of a lane: not more of one are visible at one moment. Without a body, since an edge that forgot to hand
+    /// this on would see nothing of the others before it acts (K3).
+    fn entries(&self) -> usize;
 
     /// Entries that can be pushed to `to` now. Never less at the next call, unless something was
     /// pushed.
