@@ -174,7 +174,9 @@ fn s7(driver: Driver, cores: usize, per_second: u64) {
     }
     .finish(&server, &Report::default());
     assert_eq!(server.varz()["subscriptions"].as_u64(), held);
-    let allowed = base + base / 20;
+    // In the short form the server is 8 MiB small, and a page more here and there is more than 5 % of it.
+    let slack = if is_long() { 0 } else { 2 << 20 };
+    let allowed = base + (base / 20).max(slack);
     wait_until(LIMIT, "memory at its base", || {
         server.rss_bytes() <= allowed
     });
