@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 
 use super::inbound::Inbound;
 use super::operations::Flow;
-use super::records::{self, GroupList, Groups, Message, Origin};
+use super::records::{self, GroupList, Message, Origin};
 use super::tickets::Tickets;
 use super::{Edge, Engine, Lane, Mutant};
 use crate::interest::ConnKey;
@@ -164,18 +164,7 @@ impl Crossing {
             }
             return len - before;
         }
-        let message = Message {
-            to_plain: true,
-            is_same_subject: false,
-            is_no_echo: false,
-            wants_status: false,
-            rechosen: None,
-            headers_len: None,
-            groups: Groups::default(),
-            subject,
-            tail,
-            body_len,
-        };
+        let message = Message::plain(subject, tail, body_len);
         self.push_message(to, publisher, &message)
     }
 

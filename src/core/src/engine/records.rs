@@ -234,14 +234,17 @@ impl<'a> Message<'a> {
     /// The first message of a run to the subject of the message before.
     pub(super) fn first_of(run: &Run<'a>, subject: &'a [u8]) -> Self {
         let tail = run.tails().next().unwrap_or_default();
-        Message::repeated(subject, tail, run.body_len())
+        Message {
+            is_same_subject: true,
+            ..Message::plain(subject, tail, run.body_len())
+        }
     }
 
-    /// A message to the plain subscriptions, with the subject of the one before.
-    fn repeated(subject: &'a [u8], tail: &'a [u8], body_len: usize) -> Self {
+    /// A message to the plain subscriptions.
+    pub(super) fn plain(subject: &'a [u8], tail: &'a [u8], body_len: usize) -> Self {
         Message {
             to_plain: true,
-            is_same_subject: true,
+            is_same_subject: false,
             is_no_echo: false,
             wants_status: false,
             rechosen: None,
@@ -336,7 +339,10 @@ impl<'a> Record<'a> {
             MESSAGE => read_message(batch, subject).map(Record::Message),
             REPEAT => {
                 let (tail, body_len) = read_repeat(batch)?;
-                Some(Record::Message(Message::repeated(subject, tail, body_len)))
+                Some(Record::Message(Message {
+                    is_same_subject: true,
+                    ..Message::plain(subject, tail, body_len)
+                }))
             }
             RUN => read_run(batch).map(Record::Run),
             UNANSWERED => {
