@@ -119,7 +119,12 @@ fn x2(driver: Driver, cores: usize, connections: usize, payload: usize) {
     assert_eq!(server.varz()["slow_consumers"], 0);
     for (shard, times) in times.iter().enumerate() {
         // Beside other tests, and in a build that is not optimised, this is about seconds.
-        let (p99, p999) = if is_long() { (10, 50) } else { (250, 1000) };
+        // A thousand readers are as many system calls before each has its own: their bound is for that.
+        let (p99, p999) = match connections {
+            _ if !is_long() => (250, 1000),
+            1 => (10, 50),
+            _ => (40, 80),
+        };
         let (p99, p999) = (Duration::from_millis(p99), Duration::from_millis(p999));
         assert!(times.quantile(0.99) <= p99, "shard {shard}: {times}");
         assert!(times.quantile(0.999) <= p999, "shard {shard}: {times}");
