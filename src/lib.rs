@@ -15,6 +15,8 @@
 
 #![forbid(unsafe_code)]
 
+pub mod auth;
 pub mod config;
 pub mod monitor;
 pub mod server;
+pub mod tls;

@@ -6,6 +6,9 @@ use std::fmt;
 
 use gnatsd_core::conf::{ConfError, DurationError, Position, Problem};
 use gnatsd_core::engine::SHARDS_MAX;
+pub use security::{LoginError, PermissionError, TimeoutError, TlsError};
+
+mod security;
 
 /// A mistake in a configuration file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,6 +70,12 @@ pub enum Reason {
     Driver(String),
     /// A number of shards that no server has.
     Cores(i64),
+    /// Logins that cannot be.
+    Login(LoginError),
+    /// Permissions that cannot be.
+    Permission(PermissionError),
+    /// TLS that cannot be.
+    Tls(TlsError),
 }
 
 impl From<ConfError> for ConfigError {
@@ -121,6 +130,9 @@ impl fmt::Display for Reason {
             Reason::ServerName => f.write_str("server name cannot contain spaces"),
             Reason::Driver(text) => write!(f, "driver {text:?} is none of auto, uring, epoll"),
             Reason::Cores(number) => write!(f, "cores {number} is not in 1..{SHARDS_MAX}"),
+            Reason::Login(error) => error.fmt(f),
+            Reason::Permission(error) => error.fmt(f),
+            Reason::Tls(error) => error.fmt(f),
         }
     }
 }

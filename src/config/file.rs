@@ -9,8 +9,11 @@ use std::path::Path;
 
 use gnatsd_core::conf::{self, INPUT_BYTES_MAX, Map, Sources};
 
+use super::authorization;
+use super::block::{self, Unknown};
 use super::error::{ConfigError, Reason};
-use super::keys::{self, Draft, Effect};
+use super::findings::Findings;
+use super::keys::{Draft, KEYS};
 
 /// What a file says.
 pub(super) struct FileOptions {
@@ -32,51 +35,28 @@ pub(super) fn read(
     apply(&map)
 }
 
-/// Applies keys in the order of the file, so that the last of several names for one option wins.
-fn apply(map: &Map) -> Result<FileOptions, Vec<ConfigError>> {
+/// Applies every key, then looks at what can be judged only together.
+pub(super) fn apply(map: &Map) -> Result<FileOptions, Vec<ConfigError>> {
     let mut draft = Draft::default();
-    let mut warnings = Vec::new();
-    let mut errors = Vec::new();
-    for entry in map.iter() {
-        let name = entry.key.to_lowercase();
-        let result = match keys::find(&name).map(|key| &key.effect) {
-            Some(Effect::Set(set)) => {
-                let result = set(&mut draft, &entry.value.value);
-                result.map_err(|reason| (&entry.value.position, reason))
-            }
-            Some(Effect::NotYet) if keys::is_nothing(&entry.value.value) => Ok(()),
-            Some(Effect::NotYet) => Err((&entry.key_position, Reason::NotYet(entry.key.clone()))),
-            Some(Effect::Ignored) => {
-                let position = &entry.key_position;
-                warnings.push(format!(
-                    "{position}: {:?} is not supported, it is ignored",
-                    entry.key
-                ));
-                Ok(())
-            }
-            None => {
-                if !entry.is_variable {
-                    let position = &entry.key_position;
-                    warnings.push(format!("{position}: unknown field {:?}", entry.key));
-                }
-                Ok(())
-            }
-        };
-        if let Err((position, reason)) = result {
-            errors.push(ConfigError {
-                position: Some(position.clone()),
-                reason,
-            });
-        }
-    }
+    let mut findings = Findings::default();
+    block::apply(KEYS, Unknown::Warn, map, &mut draft, &mut findings);
+    findings
+        .errors
+        .extend(authorization::check_passwords(&draft));
     // With a value missing, a default could be compared that nobody asked for.
-    if errors.is_empty() {
-        errors.extend(check_sizes(map, &draft));
+    if findings.errors.is_empty() {
+        findings.errors.extend(check_sizes(map, &draft));
+        findings
+            .errors
+            .extend(authorization::check_anonymous(&draft));
     }
-    if errors.is_empty() {
-        Ok(FileOptions { draft, warnings })
+    if findings.errors.is_empty() {
+        Ok(FileOptions {
+            draft,
+            warnings: findings.warnings,
+        })
     } else {
-        Err(errors)
+        Err(findings.errors)
     }
 }
 
@@ -137,40 +117,12 @@ fn words(error: &io::Error) -> String {
 mod tests {
     use std::time::Duration;
 
-    use super::super::keys::KEYS;
+    use super::super::block::{Effect, Key};
     use super::super::options::{Advertise, Options};
+    use super::super::test_support::{errors, read_options, read_text, warnings};
+    use super::super::{authorization, permissions, tls};
     use super::*;
     use gnatsd_shards::DriverChoice;
-
-    struct NoFiles;
-
-    impl Sources for NoFiles {
-        fn read_file(&mut self, path: &Path) -> Result<Vec<u8>, String> {
-            Err(format!(
-                "open {}: no such file or directory",
-                path.display()
-            ))
-        }
-
-        fn variable(&self, name: &str) -> Option<String> {
-            (name == "FROM_ENV").then(|| "1010".to_owned())
-        }
-    }
-
-    fn read_text(text: &str) -> Result<FileOptions, Vec<ConfigError>> {
-        let map = conf::parse_text(Path::new("t.conf"), text.as_bytes(), &mut NoFiles);
-        apply(&map.map_err(|error| vec![error.into()])?)
-    }
-
-    fn read_options(text: &str) -> Options {
-        let fail = |errors: Vec<ConfigError>| -> Options { panic!("{text:?}: {}", errors[0]) };
-        read_text(text).map_or_else(fail, |read| read.draft.options)
-    }
-
-    fn errors(text: &str) -> Vec<String> {
-        let errors = read_text(text).err().unwrap_or_default();
-        errors.iter().map(ToString::to_string).collect()
-    }
 
     fn check(text: &str, expected: impl Fn(&mut Options)) {
         let mut options = Options::default();
@@ -284,17 +236,17 @@ mod tests {
 
     #[test]
     fn all_problems_at_once() {
-        let text = "port: x\n debug: 1\nmax_payload: \"many\"\nauthorization { user: a }\nlisten: a:b\n\
-                    TLS { }\nwrite_deadline: soon\nping_interval: -1\nwrite_deadline: \"-2s\"\nhost: [1]\ncores: 65\nnet: 2016-05-04T18:53:41Z";
+        let text = "port: x\n debug: 1\nmax_payload: \"many\"\naccounts { A: {} }\nlisten: a:b\n\
+                    WS { }\nwrite_deadline: soon\nping_interval: -1\nwrite_deadline: \"-2s\"\nhost: [1]\ncores: 65\nnet: 2016-05-04T18:53:41Z";
         assert_eq!(
             errors(text),
             [
                 "t.conf:1:7: interface conversion: interface {} is string, not int64",
                 "t.conf:2:9: interface conversion: interface {} is int64, not bool",
                 "t.conf:3:14: interface conversion: interface {} is string, not int64",
-                "t.conf:4:1: \"authorization\" is not supported yet",
+                "t.conf:4:1: \"accounts\" is not supported yet",
                 "t.conf:5:9: Could not parse port \"b\"",
-                "t.conf:6:1: \"TLS\" is not supported yet",
+                "t.conf:6:1: \"WS\" is not supported yet",
                 "t.conf:8:16: -1 is negative",
                 "t.conf:9:17: error parsing write_deadline: duration \"-2s\" is negative",
                 "t.conf:10:7: interface conversion: interface {} is []interface {}, not string",
@@ -354,13 +306,20 @@ mod tests {
     fn what_is_ignored_is_named() {
         let text = "jetstream { store_dir: x }\nbogus: 1\nV = 1\nport = $V\nSERVER_TAGS: [a]";
         assert_eq!(
-            read_text(text).ok().unwrap().warnings,
+            warnings(text),
             [
                 "t.conf:1:1: \"jetstream\" is not supported, it is ignored",
                 "t.conf:2:1: unknown field \"bogus\"",
                 "t.conf:5:1: \"SERVER_TAGS\" is not supported, it is ignored",
             ]
         );
+    }
+
+    /// Names of the keys that do something.
+    fn names<T>(keys: &[Key<T>]) -> Vec<&'static str> {
+        let works = |key: &&Key<T>| matches!(key.effect, Effect::Set(_) | Effect::Read(_));
+        let names = keys.iter().filter(works).flat_map(|key| key.names);
+        names.copied().collect()
     }
 
     #[test]
@@ -370,42 +329,56 @@ mod tests {
         assert_eq!(read.warnings, [""; 0]);
         assert_eq!(read.draft.stdout_notes, [""; 0]);
         let text = std::fs::read_to_string(&path).unwrap();
-        for name in KEYS
-            .iter()
-            .filter(|k| matches!(k.effect, Effect::Set(_)))
-            .flat_map(|k| k.names)
-        {
+        for name in names(KEYS) {
             let is_there = |line: &str| {
                 line.trim_start_matches(['#', ' '])
                     .starts_with(&format!("{name}:"))
             };
             assert!(text.lines().any(is_there), "{name}");
         }
-        // What is commented out must be right too.
+        let inner = [
+            names(authorization::KEYS),
+            names(authorization::USER_KEYS),
+            names(permissions::KEYS),
+            names(permissions::SIDE_KEYS),
+            names(permissions::RESPONSE_KEYS),
+            names(tls::KEYS),
+        ];
+        for name in inner.concat() {
+            let is_word = |word: &str| word == name;
+            assert!(
+                text.split(|c: char| c != '_' && !c.is_alphanumeric())
+                    .any(is_word),
+                "{name}"
+            );
+        }
+        // What is commented out must be right too: behind a mark and no blank, or more than one.
         let shown: String = text
             .lines()
-            .map(|line| {
-                let is_example = line.starts_with('#') && !line.starts_with("# ");
-                format!("{}\n", if is_example { &line[1..] } else { line })
+            .map(|line| match line.strip_prefix('#') {
+                Some(rest) if !rest.starts_with(' ') || rest.starts_with("  ") => {
+                    format!("{rest}\n")
+                }
+                _ => format!("{line}\n"),
             })
             .collect();
         assert_eq!(errors(&shown), [""; 0]);
-        assert_eq!(read_text(&shown).ok().unwrap().warnings, [""; 0]);
+        assert_eq!(warnings(&shown), [""; 0]);
     }
 
     #[test]
-    fn every_example_loads() {
+    fn every_example_loads_without_a_word() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs");
+        let mut count = 0;
         for file in std::fs::read_dir(folder).unwrap() {
             let path = file.unwrap().path();
-            if path
-                .extension()
-                .is_some_and(|extension| extension == "conf")
-                && let Err(errors) = read(&path, &|_| None)
-            {
-                panic!("{}", errors[0]);
+            if path.extension().is_some_and(|ending| ending == "conf") {
+                let read = read(&path, &|_| None).unwrap_or_else(|errors| panic!("{}", errors[0]));
+                assert_eq!(read.warnings, [""; 0]);
+                count += 1;
             }
         }
+        assert!(count >= 8, "{count}");
     }
 
     #[test]

@@ -2,8 +2,11 @@
 //!
 //! Knows no order of work; `mod.rs` decides when a flag takes effect.
 
+use gnatsd_core::auth::Secret;
+
 use super::error::Reason;
 use super::options::{self, Advertise, Options};
+use super::tls_flags::TlsFlag;
 
 /// One option of the command line.
 pub(super) struct Flag {
@@ -30,6 +33,9 @@ pub(super) enum Effect {
     LateBool(fn(&mut Options, bool)),
     Version,
     Help,
+    HelpTls,
+    /// Part of TLS, which the flags of it make up together, after all others.
+    Tls(TlsFlag),
     /// Read the configuration, say whether it is good, and end.
     Check,
     /// gnatsd has it, this version does not: refused, as ignoring it could open a server.
@@ -50,9 +56,10 @@ impl Effect {
     pub(super) fn kind(&self) -> Kind {
         match self {
             Effect::Bool(_) | Effect::LateBool(_) => Kind::Bool,
-            Effect::Version | Effect::Help | Effect::Check => Kind::Bool,
+            Effect::Version | Effect::Help | Effect::HelpTls | Effect::Check => Kind::Bool,
+            Effect::Tls(TlsFlag::On | TlsFlag::Verify) => Kind::Bool,
             Effect::Int(_) => Kind::Int,
-            Effect::Text(_) => Kind::Text,
+            Effect::Text(_) | Effect::Tls(_) => Kind::Text,
             Effect::NotYet(kind) | Effect::Foreign(kind) => *kind,
         }
     }
@@ -65,10 +72,12 @@ pub(super) fn find(name: &str) -> Option<&'static Flag> {
 
 const SERVER: &str = "Server Options:";
 const LOGGING: &str = "Logging Options:";
+const AUTHORIZATION: &str = "Authorization Options:";
+const TLS: &str = "TLS Options:";
 const COMMON: &str = "Common Options:";
 
 /// Sections of the usage text in order. Before the last stand two empty lines, as in 1.2.0.
-const SECTIONS: [&str; 3] = [SERVER, LOGGING, COMMON];
+const SECTIONS: [&str; 5] = [SERVER, LOGGING, AUTHORIZATION, TLS, COMMON];
 
 const fn help(section: &'static str, form: &'static str, text: &'static str) -> Option<Help> {
     Some(Help {
@@ -230,6 +239,83 @@ pub(super) const FLAGS: &[Flag] = &[
         help: help(LOGGING, "-DV", "Debug and trace"),
     },
     Flag {
+        names: &["user"],
+        effect: Effect::Text(|options, text| {
+            options.authorization.user = text.to_owned();
+            Ok(())
+        }),
+        help: help(
+            AUTHORIZATION,
+            "    --user <user>",
+            "User required for connections",
+        ),
+    },
+    Flag {
+        names: &["pass"],
+        effect: Effect::Text(|options, text| {
+            options.authorization.password = Secret::new(text);
+            Ok(())
+        }),
+        help: help(
+            AUTHORIZATION,
+            "    --pass <password>",
+            "Password required for connections",
+        ),
+    },
+    Flag {
+        names: &["auth"],
+        effect: Effect::Text(|options, text| {
+            options.authorization.token = Secret::new(text);
+            Ok(())
+        }),
+        help: help(
+            AUTHORIZATION,
+            "    --auth <token>",
+            "Authorization token required for connections",
+        ),
+    },
+    Flag {
+        names: &["tls"],
+        effect: Effect::Tls(TlsFlag::On),
+        help: help(
+            TLS,
+            "    --tls",
+            "Enable TLS, do not verify clients (default: false)",
+        ),
+    },
+    Flag {
+        names: &["tlscert"],
+        effect: Effect::Tls(TlsFlag::Certificate),
+        help: help(TLS, "    --tlscert <file>", "Server certificate file"),
+    },
+    Flag {
+        names: &["tlskey"],
+        effect: Effect::Tls(TlsFlag::Key),
+        help: help(
+            TLS,
+            "    --tlskey <file>",
+            "Private key for server certificate",
+        ),
+    },
+    Flag {
+        names: &["tlsverify"],
+        effect: Effect::Tls(TlsFlag::Verify),
+        help: help(
+            TLS,
+            "    --tlsverify",
+            "Enable TLS, verify client certificates",
+        ),
+    },
+    Flag {
+        names: &["tlscacert"],
+        effect: Effect::Tls(TlsFlag::Authorities),
+        help: help(
+            TLS,
+            "    --tlscacert <file>",
+            "Client certificate CA for verification",
+        ),
+    },
+    Flag {
         names: &["h", "help"],
         effect: Effect::Help,
         help: help(COMMON, "-h, --help", "Show this message"),
@@ -239,19 +325,16 @@ pub(super) const FLAGS: &[Flag] = &[
         effect: Effect::Version,
         help: help(COMMON, "-v, --version", "Show version"),
     },
+    Flag {
+        names: &["help_tls"],
+        effect: Effect::HelpTls,
+        help: help(COMMON, "    --help_tls", "TLS help"),
+    },
     not_yet(&["ports_file_dir"], Kind::Text),
     not_yet(&["ms", "https_port"], Kind::Int),
     not_yet(&["sl", "signal"], Kind::Text),
     not_yet(&["s", "syslog"], Kind::Bool),
     not_yet(&["r", "remote_syslog"], Kind::Text),
-    not_yet(&["user"], Kind::Text),
-    not_yet(&["pass"], Kind::Text),
-    not_yet(&["auth"], Kind::Text),
-    not_yet(&["tls"], Kind::Bool),
-    not_yet(&["tlscert"], Kind::Text),
-    not_yet(&["tlskey"], Kind::Text),
-    not_yet(&["tlscacert"], Kind::Text),
-    not_yet(&["tlsverify"], Kind::Bool),
     not_yet(&["cluster", "cluster_listen"], Kind::Text),
     not_yet(&["cluster_name"], Kind::Text),
     not_yet(&["routes"], Kind::Text),
@@ -259,7 +342,6 @@ pub(super) const FLAGS: &[Flag] = &[
     not_yet(&["no_advertise"], Kind::Bool),
     not_yet(&["connect_retries"], Kind::Int),
     not_yet(&["profile"], Kind::Int),
-    not_yet(&["help_tls"], Kind::Bool),
     not_yet(&["VV"], Kind::Bool),
     not_yet(&["DVV"], Kind::Bool),
     not_yet(&["max_traced_msg_len"], Kind::Int),
@@ -325,7 +407,7 @@ mod tests {
         }
         assert!(usage.starts_with("\nUsage: gnatsd [options]\n\nServer Options:\n"));
         assert!(usage.contains("\n\n\nCommon Options:\n"));
-        assert!(usage.ends_with("Show version\n\n"));
+        assert!(usage.ends_with("TLS help\n\n"));
     }
 
     #[test]

@@ -1,28 +1,14 @@
-//! The table of configuration keys: names and effect of each.
+//! The table of configuration keys at top level: names and effect of each.
 //!
-//! Knows neither files nor positions; `file.rs` calls in here for every key it meets.
+//! Knows no files; `file.rs` applies it. Blocks have tables of their own.
 
-use gnatsd_core::conf::Value;
+use gnatsd_core::conf::{Position, Value};
 use gnatsd_core::engine::Limits;
 
-use super::error::Reason;
+use super::block::{Key, ignored, not_yet, read, set};
 use super::options::{self, Advertise, CONNECTIONS_MAX_DEFAULT, Options};
-
-/// One option of the configuration file.
-pub(super) struct Key {
-    /// Every name, in lower case; the case in the file does not count.
-    pub(super) names: &'static [&'static str],
-    pub(super) effect: Effect,
-}
-
-/// What a key does.
-pub(super) enum Effect {
-    Set(fn(&mut Draft, &Value) -> Result<(), Reason>),
-    /// gnatsd has it, this version does not: refused, as ignoring it could open a server.
-    NotYet,
-    /// A product this is not, or a refinement this version does without: a warning.
-    Ignored,
-}
+use super::values::{bool, int, listen, text};
+use super::{authorization, tls};
 
 /// Options in the making.
 #[derive(Default)]
@@ -32,87 +18,15 @@ pub(super) struct Draft {
     pub(super) http_host: Option<String>,
     /// Lines for standard output, as gnatsd prints them before there is a log.
     pub(super) stdout_notes: Vec<String>,
-}
-
-/// The key of that name in lower case.
-pub(super) fn find(name: &str) -> Option<&'static Key> {
-    KEYS.iter().find(|key| key.names.contains(&name))
-}
-
-/// Whether the value is what an option that was not given has: asking for nothing.
-pub(super) fn is_nothing(value: &Value) -> bool {
-    match value {
-        Value::Bool(value) => !value,
-        Value::Integer(number) => *number == 0,
-        Value::String(text) => text.is_empty(),
-        _ => false,
-    }
-}
-
-fn wrong_type(value: &Value, wanted: &'static str) -> Reason {
-    Reason::WrongType {
-        found: value.go_type(),
-        wanted,
-    }
-}
-
-fn text(value: &Value) -> Result<&str, Reason> {
-    match value {
-        Value::String(text) => Ok(text),
-        other => Err(wrong_type(other, "string")),
-    }
-}
-
-fn int(value: &Value) -> Result<i64, Reason> {
-    match value {
-        Value::Integer(number) => Ok(*number),
-        other => Err(wrong_type(other, "int64")),
-    }
-}
-
-fn bool(value: &Value) -> Result<bool, Reason> {
-    match value {
-        Value::Bool(value) => Ok(*value),
-        other => Err(wrong_type(other, "bool")),
-    }
-}
-
-/// A port alone, or an address with one; the host is `None` where none is named.
-fn listen(value: &Value) -> Result<(Option<String>, i64), Reason> {
-    match value {
-        Value::Integer(port) => Ok((None, *port)),
-        Value::String(text) => options::parse_listen(text),
-        other => Err(wrong_type(other, "string")),
-    }
-}
-
-const fn key(
-    names: &'static [&'static str],
-    set: fn(&mut Draft, &Value) -> Result<(), Reason>,
-) -> Key {
-    Key {
-        names,
-        effect: Effect::Set(set),
-    }
-}
-
-const fn not_yet(names: &'static [&'static str]) -> Key {
-    Key {
-        names,
-        effect: Effect::NotYet,
-    }
-}
-
-const fn ignored(names: &'static [&'static str]) -> Key {
-    Key {
-        names,
-        effect: Effect::Ignored,
-    }
+    /// Where the users stand that have no password and no nkey, and could come by certificate only.
+    pub(super) without_password: Vec<(String, Position)>,
+    /// Where `no_auth_user` stands.
+    pub(super) no_auth_user: Option<Position>,
 }
 
 /// Every key with a meaning at top level.
-pub(super) const KEYS: &[Key] = &[
-    key(&["listen"], |draft, value| {
+pub(super) const KEYS: &[Key<Draft>] = &[
+    set(&["listen"], |draft, value| {
         let (host, port) = listen(value)?;
         draft.options.port = options::client_port(port)?;
         // A port alone says nothing about a host that stands elsewhere in the file: forgetting
@@ -122,23 +36,23 @@ pub(super) const KEYS: &[Key] = &[
         }
         Ok(())
     }),
-    key(&["host", "net"], |draft, value| {
+    set(&["host", "net"], |draft, value| {
         draft.options.host = options::host(text(value)?);
         Ok(())
     }),
-    key(&["port"], |draft, value| {
+    set(&["port"], |draft, value| {
         draft.options.port = options::client_port(int(value)?)?;
         Ok(())
     }),
-    key(&["client_advertise"], |draft, value| {
+    set(&["client_advertise"], |draft, value| {
         draft.options.client_advertise = Advertise::parse(text(value)?)?;
         Ok(())
     }),
-    key(&["server_name"], |draft, value| {
+    set(&["server_name"], |draft, value| {
         draft.options.server_name = options::server_name(text(value)?)?;
         Ok(())
     }),
-    key(&["http"], |draft, value| {
+    set(&["http"], |draft, value| {
         let (host, port) = listen(value)?;
         draft.options.http_port = options::port(port)?;
         if host.is_some() {
@@ -146,65 +60,65 @@ pub(super) const KEYS: &[Key] = &[
         }
         Ok(())
     }),
-    key(&["http_port", "monitor_port"], |draft, value| {
+    set(&["http_port", "monitor_port"], |draft, value| {
         draft.options.http_port = options::port(int(value)?)?;
         Ok(())
     }),
-    key(&["pid_file", "pidfile"], |draft, value| {
+    set(&["pid_file", "pidfile"], |draft, value| {
         draft.options.pid_file = options::path(text(value)?);
         Ok(())
     }),
-    key(&["log_file", "logfile"], |draft, value| {
+    set(&["log_file", "logfile"], |draft, value| {
         draft.options.log_file = options::path(text(value)?);
         Ok(())
     }),
-    key(&["debug"], |draft, value| {
+    set(&["debug"], |draft, value| {
         draft.options.debug = bool(value)?;
         Ok(())
     }),
-    key(&["trace"], |draft, value| {
+    set(&["trace"], |draft, value| {
         draft.options.trace = bool(value)?;
         Ok(())
     }),
-    key(&["logtime"], |draft, value| {
+    set(&["logtime"], |draft, value| {
         draft.options.logtime = bool(value)?;
         Ok(())
     }),
-    key(&["logtime_utc"], |draft, value| {
+    set(&["logtime_utc"], |draft, value| {
         draft.options.logtime_utc = bool(value)?;
         Ok(())
     }),
-    key(&["max_control_line"], |draft, value| {
+    set(&["max_control_line"], |draft, value| {
         let default = Limits::default().control_line_bytes_max;
         draft.options.limits.control_line_bytes_max = options::positive_or(int(value)?, default)?;
         Ok(())
     }),
-    key(&["max_payload"], |draft, value| {
+    set(&["max_payload"], |draft, value| {
         draft.options.limits.payload_bytes_max = match int(value)? {
             0 => Limits::default().payload_bytes_max,
             number => number,
         };
         Ok(())
     }),
-    key(&["max_pending"], |draft, value| {
+    set(&["max_pending"], |draft, value| {
         let default = Limits::default().pending_bytes_max;
         draft.options.limits.pending_bytes_max = options::positive_or(int(value)?, default)?;
         Ok(())
     }),
-    key(&["max_connections", "max_conn"], |draft, value| {
+    set(&["max_connections", "max_conn"], |draft, value| {
         draft.options.max_connections = match int(value)? {
             0 => CONNECTIONS_MAX_DEFAULT,
             number => number,
         };
         Ok(())
     }),
-    key(&["max_subscriptions", "max_subs"], |draft, value| {
+    set(&["max_subscriptions", "max_subs"], |draft, value| {
         let number = int(value)?;
         // Below zero means no limit too, as in 1.2.0.
         draft.options.limits.subscriptions_max = options::positive_or(number.max(0), 0)?;
         Ok(())
     }),
-    key(&["ping_interval"], |draft, value| {
+    set(&["ping_interval"], |draft, value| {
         let default = Limits::default().ping_interval;
         draft.options.limits.ping_interval = match value {
             Value::Integer(number) => options::seconds_or(*number, default)?,
@@ -212,12 +126,12 @@ pub(super) const KEYS: &[Key] = &[
         };
         Ok(())
     }),
-    key(&["ping_max"], |draft, value| {
+    set(&["ping_max"], |draft, value| {
         let default = Limits::default().ping_max;
         draft.options.limits.ping_max = options::positive_or(int(value)?, default)?;
         Ok(())
     }),
-    key(&["write_deadline"], |draft, value| {
+    set(&["write_deadline"], |draft, value| {
         let default = Limits::default().write_deadline;
         draft.options.limits.write_deadline = match value {
             Value::Integer(number) => {
@@ -229,24 +143,38 @@ pub(super) const KEYS: &[Key] = &[
         };
         Ok(())
     }),
-    key(&["no_fast_producer_stall"], |draft, value| {
+    set(&["no_fast_producer_stall"], |draft, value| {
         draft.options.limits.slow_fast_publishers = !bool(value)?;
         Ok(())
     }),
-    key(&["cores"], |draft, value| {
+    set(&["cores"], |draft, value| {
         draft.options.cores = options::cores(int(value)?)?;
         Ok(())
     }),
-    key(&["driver"], |draft, value| {
+    set(&["driver"], |draft, value| {
         draft.options.driver = options::driver(text(value)?)?;
         Ok(())
     }),
     // Who may do what, and over which connection.
-    not_yet(&["authorization"]),
+    read(&["authorization"], |draft, entry, findings| {
+        authorization::read_block(draft, &entry.value, findings);
+    }),
+    read(&["no_auth_user"], |draft, entry, findings| {
+        if let Some(name) = findings.take(&entry.value.position, text(&entry.value.value)) {
+            draft.options.authorization.no_auth_user = (!name.is_empty()).then(|| name.to_owned());
+            draft.no_auth_user = Some(entry.value.position.clone());
+        }
+    }),
+    read(&["tls"], |draft, entry, findings| {
+        draft.options.tls = tls::read_block(entry, findings);
+    }),
+    set(&["allow_non_tls"], |draft, value| {
+        draft.options.allow_non_tls = bool(value)?;
+        Ok(())
+    }),
     not_yet(&["accounts"]),
     not_yet(&["system_account", "system"]),
     not_yet(&["no_system_account", "no_system", "no_sys_acc"]),
-    not_yet(&["no_auth_user"]),
     not_yet(&["default_sentinel"]),
     not_yet(&["operator", "operators", "roots", "root"]),
     not_yet(&["trusted", "trusted_keys"]),
@@ -255,8 +183,6 @@ pub(super) const KEYS: &[Key] = &[
     not_yet(&["resolver_preload"]),
     not_yet(&["resolver_pinned_accounts"]),
     not_yet(&["mappings", "maps"]),
-    not_yet(&["tls"]),
-    not_yet(&["allow_non_tls"]),
     not_yet(&["ocsp"]),
     not_yet(&["ocsp_cache"]),
     not_yet(&["proxies"]),

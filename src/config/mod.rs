@@ -9,22 +9,32 @@
 //! Owns the order of work and precedence: a flag beats the file. Prints nothing and never ends
 //! the process; that is `main`'s.
 
+mod authorization;
+mod block;
 mod cli;
 mod error;
 mod file;
+mod findings;
 mod flags;
+mod help_tls;
 mod keys;
 mod options;
+mod permissions;
+mod tls;
+mod tls_flags;
+mod values;
 
 use std::ffi::OsString;
 use std::path::Path;
 
+use crate::tls::TlsServer;
 use cli::{FlagValue, Given, Parsed};
-pub use error::{ConfigError, Reason};
+pub use error::{ConfigError, LoginError, PermissionError, Reason, TimeoutError, TlsError};
 use flags::Effect;
 pub use flags::usage;
 pub use options::{
-    Advertise, CONNECTIONS_MAX_DEFAULT, HOST_DEFAULT, Options, PORT_DEFAULT, PORT_RANDOM,
+    Advertise, Authorization, CONNECTIONS_MAX_DEFAULT, HOST_DEFAULT, HandshakeFirst, Options,
+    PORT_DEFAULT, PORT_RANDOM, TlsOptions, UserEntry,
 };
 
 /// Version of the server, N.N.N, as in INFO.
@@ -81,6 +91,9 @@ pub fn load(args: impl Iterator<Item = OsString>, env: impl Fn(&str) -> Option<S
     if parsed.is_asked(|effect| matches!(effect, Effect::Help)) {
         return print(usage());
     }
+    if parsed.is_asked(|effect| matches!(effect, Effect::HelpTls)) {
+        return print(help_tls::text());
+    }
     match &parsed.word {
         Some(word) if word.eq_ignore_ascii_case("version") => return version(),
         Some(word) if word.eq_ignore_ascii_case("help") => return print(usage()),
@@ -116,6 +129,14 @@ fn start(program: &str, parsed: &Parsed, env: &dyn Fn(&str) -> Option<String>) -
     if let Err(message) = apply_flags(&parsed.given, &mut draft.options) {
         return misuse(&message);
     }
+    if let Err(message) = tls_flags::apply(&parsed.given, &mut draft.options) {
+        return misuse(message);
+    }
+    // Flags may have put away what lets certificates be logins.
+    let errors = authorization::check_passwords(&draft);
+    if !errors.is_empty() {
+        return bad_file(&errors);
+    }
     let foreign = |given: &&Given| {
         matches!(given.flag.effect, Effect::Foreign(_)) && !given.value.is_nothing()
     };
@@ -125,16 +146,30 @@ fn start(program: &str, parsed: &Parsed, env: &dyn Fn(&str) -> Option<String>) -
             given.typed
         ));
     }
+    warnings.extend(authorization::warnings(&draft.options));
     let mut options = draft.options;
     options.http_host = draft.http_host.unwrap_or_else(|| options.host.clone());
     match options.config_file.as_deref() {
-        Some(path) if only_check => valid(program, path, &warnings, &draft.stdout_notes),
+        Some(path) if only_check => match open_files(&options) {
+            Ok(()) => valid(program, path, &warnings, &draft.stdout_notes),
+            Err(message) => Outcome::Fail {
+                stderr: format!("{message}\n"),
+            },
+        },
         _ => Outcome::Run {
             options: Box::new(options),
             warnings,
             stdout_notes: draft.stdout_notes,
         },
     }
+}
+
+/// Whether the files that the options name can be used, as a start would find out.
+fn open_files(options: &Options) -> Result<(), String> {
+    if let Some(tls) = &options.tls {
+        TlsServer::new(tls).map_err(|message| tls.located(&message))?;
+    }
+    Ok(())
 }
 
 /// Applies flags in their order, then those that come after all others.
@@ -217,5 +252,7 @@ fn program_name(first: Option<OsString>) -> String {
     name.unwrap_or_else(|| env!("CARGO_PKG_NAME").to_owned())
 }
 
+#[cfg(test)]
+mod test_support;
 #[cfg(test)]
 mod tests;

@@ -11,6 +11,10 @@ use gnatsd_core::engine::{Limits, SHARDS_MAX};
 use gnatsd_shards::DriverChoice;
 
 use super::error::Reason;
+pub(super) use security::HANDSHAKE_FIRST_AUTO;
+pub use security::{Authorization, HandshakeFirst, TlsOptions, UserEntry};
+
+mod security;
 
 /// Address listened on by default: all of the machine. Source: gnatsd 1.2.0.
 pub const HOST_DEFAULT: &str = "0.0.0.0";
@@ -61,6 +65,12 @@ pub struct Options {
     pub max_connections: i64,
     /// What each connection may use.
     pub limits: Limits,
+    /// Who may log in, and to do what.
+    pub authorization: Authorization,
+    /// TLS for clients; `None` for none.
+    pub tls: Option<TlsOptions>,
+    /// With TLS: clients may do without it.
+    pub allow_non_tls: bool,
 }
 
 impl Default for Options {
@@ -83,6 +93,9 @@ impl Default for Options {
             config_file: None,
             max_connections: CONNECTIONS_MAX_DEFAULT,
             limits: Limits::default(),
+            authorization: Authorization::default(),
+            tls: None,
+            allow_non_tls: false,
         }
     }
 }

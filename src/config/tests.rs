@@ -7,6 +7,8 @@ use tempfile::TempDir;
 
 use super::*;
 
+mod security;
+
 fn run(line: &[&str]) -> Outcome {
     let program = ["/usr/bin/gnatsd"];
     load(program.iter().chain(line).map(OsString::from), |_| None)
@@ -54,6 +56,7 @@ fn version_and_help_come_first() {
         &["VERSION", "x"],
         &["-h", "-v"],
         &["-v", "--tls"],
+        &["-v", "--help_tls"],
         &["-v", "-c", "/nowhere"],
         &["-v", "bogus"],
     ] {
@@ -110,9 +113,8 @@ fn a_command_line_that_cannot_be_shows_the_usage() {
 #[test]
 fn flags_not_there_yet_are_refused() {
     for (line, flag) in [
-        (&["--tls"][..], "--tls"),
-        (&["-sl", "reload"], "-sl"),
-        (&["-user=a", "-pass", "b"], "-user"),
+        (&["-sl", "reload"][..], "-sl"),
+        (&["-s=1", "-r", "b"], "-s"),
         (&["-D", "--routes", "nats://h:1"], "--routes"),
     ] {
         assert_eq!(
@@ -256,10 +258,10 @@ fn flags_beat_the_file() {
 
 #[test]
 fn mistakes_in_the_file_are_all_listed_without_usage() {
-    let (_folder, path) = conf("port: x\nbogus: 1\ntls { }\n");
+    let (_folder, path) = conf("port: x\nbogus: 1\ntls: 1\n");
     let expected = format!(
         "{path}:1:7: interface conversion: interface {{}} is string, not int64\n\
-         {path}:3:1: \"tls\" is not supported yet\n"
+         {path}:3:6: interface conversion: interface {{}} is int64, not map[string]interface {{}}\n"
     );
     assert_eq!(failure(&["-c", &path]), expected);
     let (_folder, path) = conf("include 'gone.conf'");

@@ -38,6 +38,7 @@ mod varz;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::time::Duration;
 
 use gnatsd_core::engine::Limits;
 use gnatsd_shards::Handle;
@@ -77,6 +78,16 @@ pub struct Facts {
     pub max_connections: i64,
     /// Limits of every connection.
     pub limits: Limits,
+    /// Time for a client to log in.
+    pub auth_timeout: Duration,
+    /// Time for a TLS handshake, if there are any.
+    pub tls_timeout: Option<Duration>,
+    /// As in INFO.
+    pub auth_required: bool,
+    /// As in INFO.
+    pub tls_required: bool,
+    /// As in INFO.
+    pub tls_verify: bool,
     /// Turns the shards' times into the wall clock's.
     pub clock: Clock,
     /// Logical CPUs.

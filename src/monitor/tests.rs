@@ -140,6 +140,11 @@ fn facts() -> Facts {
         http_port: -1,
         max_connections: 65536,
         limits: Limits::default(),
+        auth_timeout: Duration::from_secs(1),
+        tls_timeout: None,
+        auth_required: false,
+        tls_required: false,
+        tls_verify: false,
         clock: Clock::start(),
         cores: 2,
     }

@@ -12,8 +12,6 @@ use super::pages::RequestCounts;
 use super::per_shard::ShardInfo;
 use crate::server::control::ShardReport;
 
-/// Default time for a client to log in, in seconds. Source: gnatsd 1.2.0.
-const AUTH_TIMEOUT_S: f64 = 1.0;
 /// Default time for a TLS handshake, in seconds. Source: nats-server 2.x.
 const TLS_TIMEOUT_S: f64 = 2.0;
 
@@ -25,6 +23,12 @@ pub(super) struct Varz<'a> {
     proto: u8,
     go: &'a str,
     host: &'a str,
+    #[serde(skip_serializing_if = "is_false")]
+    auth_required: bool,
+    #[serde(skip_serializing_if = "is_false")]
+    tls_required: bool,
+    #[serde(skip_serializing_if = "is_false")]
+    tls_verify: bool,
     addr: &'a str,
     max_connections: i64,
     #[serde(skip_serializing_if = "is_zero")]
@@ -131,6 +135,9 @@ impl<'a> Varz<'a> {
             proto: 1,
             go: &facts.go,
             host: &facts.host,
+            auth_required: facts.auth_required,
+            tls_required: facts.tls_required,
+            tls_verify: facts.tls_verify,
             addr: &facts.addr,
             max_connections: facts.max_connections,
             max_subscriptions: facts.limits.subscriptions_max,
@@ -139,10 +146,12 @@ impl<'a> Varz<'a> {
             http_host: &facts.http_host,
             http_port: facts.http_port,
             https_port: 0,
-            auth_timeout: AUTH_TIMEOUT_S,
+            auth_timeout: facts.auth_timeout.as_secs_f64(),
             max_control_line: facts.limits.control_line_bytes_max,
             cluster: Cluster {},
-            tls_timeout: TLS_TIMEOUT_S,
+            tls_timeout: facts
+                .tls_timeout
+                .map_or(TLS_TIMEOUT_S, |timeout| timeout.as_secs_f64()),
             port: facts.port,
             max_payload: facts.limits.payload_bytes_max,
             config_load_time: start.clone(),
@@ -181,6 +190,12 @@ impl<'a> Varz<'a> {
 
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+// serde hands over a reference.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 // serde hands over a reference.

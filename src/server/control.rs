@@ -3,7 +3,9 @@
 use std::net::{SocketAddr, TcpStream};
 
 use crossbeam_channel::Sender;
+use gnatsd_core::auth::Login;
 use gnatsd_core::engine::snapshot::{ConnQuery, ConnSnapshot, Page, ShardStats, SubSnapshot};
+use gnatsd_core::interest::ConnKey;
 use gnatsd_shards::LoopStats;
 
 /// A message to a shard. Answers go back through the sender that came with the question; an
@@ -12,6 +14,8 @@ use gnatsd_shards::LoopStats;
 pub enum Control {
     /// A connection for this shard.
     Open(Accepted),
+    /// What came of a login that took time.
+    Decided(Decision),
     /// The counters.
     Stats(Sender<ShardReport>),
     /// A page of connections.
@@ -33,6 +37,17 @@ pub struct ShardReport {
     pub run: LoopStats,
     /// Entries in the lanes to other shards that these have not taken yet.
     pub lane_depth: u64,
+}
+
+/// What came of a login.
+#[derive(Debug)]
+pub struct Decision {
+    /// The connection's key on its shard.
+    pub key: ConnKey,
+    /// Its id: the key may have passed to another.
+    pub cid: u64,
+    /// Whether it may come in.
+    pub login: Login,
 }
 
 /// A connection as the acceptor hands it over.

@@ -3,6 +3,8 @@
 pub mod acceptor;
 pub mod clock;
 pub mod control;
+pub mod door;
+mod handshakes;
 pub mod listener;
 pub mod log;
 mod long_turns;
@@ -10,6 +12,7 @@ mod planted;
 pub mod shard_io;
 mod shard_lanes;
 pub mod signals;
+mod sockets;
 
 use std::fs;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -32,6 +35,7 @@ use crate::monitor::{Facts, Monitor};
 use acceptor::{Acceptor, OpenCounts};
 use clock::Clock;
 use control::Control;
+use door::Door;
 use listener::{Bound, error_text, host_port};
 use log::{FATAL, Log, LogOptions};
 use shard_io::ShardIo;
@@ -92,6 +96,7 @@ impl Server {
         for warning in warnings {
             warn!("{warning}");
         }
+        let door = Arc::new(Door::new(options)?);
         let signals = signals::listen().map_err(|e| format!("cannot listen for signals: {e}"))?;
         if let Some(path) = &options.pid_file {
             write_pid_file(path)?;
@@ -101,11 +106,12 @@ impl Server {
         let bound = Bound::bind(&options.host, options.port.into())
             .map_err(|e| format!("Error listening on port: {address}, {e:?}"))?;
         let port = bound.port();
-        let info = server_info(options, port);
+        let info = server_info(options, port, &door);
 
         let shards = options.cores.unwrap_or_else(default_shards);
         let counts = Arc::new(OpenCounts::new(shards));
-        let runtime = start_shards(options, shards, &info, &clock, &counts)?;
+        let runtime = start_shards(options, shards, &info, &clock, &counts, &door)?;
+        door.open_to(runtime.handles());
         for warning in runtime.warnings() {
             warn!("{warning}");
         }
@@ -125,6 +131,9 @@ impl Server {
             "Listening for client connections on {}",
             host_port(&options.host, port)
         );
+        if info.tls_required {
+            info!("TLS required for client connections");
+        }
         debug!("Server id is {}", info.server_id);
         let acceptor = Acceptor {
             connections_max: usize::try_from(options.max_connections).ok(),
@@ -217,6 +226,7 @@ fn start_shards(
     info: &ServerInfo,
     clock: &Clock,
     counts: &Arc<OpenCounts>,
+    door: &Arc<Door>,
 ) -> Result<Runtime<Control>, String> {
     let runtime_config = gnatsd_shards::Config {
         shards,
@@ -230,13 +240,14 @@ fn start_shards(
         shards: u16::try_from(shards).unwrap_or(u16::MAX),
         limits: options.limits.clone(),
         info: info.clone(),
+        auth: door.rules(),
         seed: 0,
         hash_seed: random_number(),
         closed_max: 0,
         debug: options.debug,
         trace: options.trace,
     };
-    let (clock, counts) = (clock.clone(), Arc::clone(counts));
+    let (clock, counts, door) = (clock.clone(), Arc::clone(counts), Arc::clone(door));
     let start = gnatsd_shards::start(runtime_config, move |shard, lanes| {
         let setup = Setup {
             shard: shard.0,
@@ -244,11 +255,14 @@ fn start_shards(
             closed_max: closed_max(shard.index(), shards),
             ..setup.clone()
         };
+        let info = setup.info.clone();
         ShardIo::new(
             Engine::new(setup, clock.now()),
+            info,
             lanes,
             clock.clone(),
             Arc::clone(&counts),
+            Arc::clone(&door),
         )
     });
     start.map_err(|e| format!("Can't start shards: {e}"))
@@ -267,8 +281,11 @@ fn closed_max(shard: usize, shards: usize) -> usize {
     CLOSED_MAX / shards + usize::from(shard < CLOSED_MAX % shards)
 }
 
-fn server_info(options: &Options, port: u16) -> ServerInfo {
+fn server_info(options: &Options, port: u16, door: &Door) -> ServerInfo {
     let server_id = random_id();
+    let rules = door.rules();
+    let (has_tls, is_optional) = (options.tls.is_some(), options.allow_non_tls);
+    let verifies = |tls: &config::TlsOptions| tls.verify || tls.verify_and_map;
     let (host, port) = match &options.client_advertise {
         Some(advertise) => (advertise.host.clone(), advertise.port.unwrap_or(port)),
         None => (options.host.clone(), port),
@@ -285,6 +302,10 @@ fn server_info(options: &Options, port: u16) -> ServerInfo {
         host,
         port,
         headers: true,
+        auth_required: rules.is_required && rules.anonymous.is_none(),
+        tls_required: has_tls && !is_optional,
+        tls_verify: options.tls.as_ref().is_some_and(verifies),
+        tls_available: has_tls && is_optional,
         max_payload: options.limits.payload_bytes_max,
         ldm: false,
         connect_urls: Vec::new(),
@@ -304,6 +325,11 @@ fn facts(options: &Options, info: &ServerInfo, clock: &Clock) -> Facts {
         http_port: options.http_port.into(),
         max_connections: options.max_connections,
         limits: options.limits.clone(),
+        auth_timeout: options.authorization.timeout,
+        tls_timeout: options.tls.as_ref().map(|tls| tls.timeout),
+        auth_required: info.auth_required,
+        tls_required: info.tls_required,
+        tls_verify: info.tls_verify,
         clock: clock.clone(),
         cores: thread::available_parallelism().map_or(1, usize::from),
     }

@@ -1,26 +1,27 @@
 //! The I/O edge of a shard: an engine, its sockets, and the loop's calls handed from one to
-//! the other. Steps 1 (receive) and 9 (flush) of the PUB path; thin on purpose.
+//! the other. Thin on purpose.
 
-use std::io::{self, IoSlice, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::fmt;
+use std::net::{Shutdown, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gnatsd_core::client::CloseReason;
-use gnatsd_core::engine::{
-    self, Edge, Engine, Lane, Lanes, Level, LogLine, Opening, Received, Sent,
-};
-use gnatsd_core::interest::ConnKey;
+use gnatsd_core::engine::{self, Engine, Opening};
+use gnatsd_core::proto::info::ServerInfo;
 use gnatsd_shards::{Io, Next, Ready, Service, Token};
 
 use super::acceptor::OpenCounts;
 use super::clock::Clock;
-use super::control::{Accepted, Control, ShardReport};
-use super::log::settle;
+use super::control::{Accepted, Control, Decision, ShardReport};
+use super::door::Door;
+use super::handshakes::{self, Handshakes, Outcome};
 use super::long_turns::LongTurns;
 use super::planted::Planted;
 use super::shard_lanes::ShardLanes;
+use super::sockets::{Socket, SocketEdge, Sockets, Stage, key_of, write_log};
+use crate::config::HandshakeFirst;
 
 /// What runs on each shard.
 #[derive(Debug)]
@@ -28,6 +29,11 @@ pub struct ShardIo {
     engine: Engine,
     sockets: Sockets,
     lanes: ShardLanes,
+    handshakes: Handshakes,
+    /// Handshakes that have come to an end in this turn.
+    outcomes: Vec<Outcome>,
+    /// What those are told that begin one.
+    info: ServerInfo,
     clock: Clock,
     ready: Vec<Ready>,
     engine_ready: Vec<engine::Ready>,
@@ -36,39 +42,25 @@ pub struct ShardIo {
     planted: Planted,
 }
 
-#[derive(Debug)]
-struct Sockets {
-    slots: Vec<Option<Socket>>,
-    counts: Arc<OpenCounts>,
-    shard: usize,
-}
-
-#[derive(Debug)]
-struct Socket {
-    stream: Rc<TcpStream>,
-    token: Token,
-    /// Counted by the acceptor; a refused connection is not.
-    is_counted: bool,
-}
-
 impl ShardIo {
-    /// A shard without connections.
+    /// A shard without connections, whose clients are told `info`.
     pub fn new(
         engine: Engine,
+        info: ServerInfo,
         lanes: gnatsd_shards::Lanes<Vec<u8>>,
         clock: Clock,
         counts: Arc<OpenCounts>,
+        door: Arc<Door>,
     ) -> Self {
         let shard = usize::from(engine.shard());
         ShardIo {
             planted: Planted::in_shard(engine.shard()),
             lanes: ShardLanes::new(engine.shard(), lanes),
             engine,
-            sockets: Sockets {
-                slots: Vec::new(),
-                counts,
-                shard,
-            },
+            sockets: Sockets::new(counts, shard, door),
+            handshakes: Handshakes::default(),
+            outcomes: Vec::new(),
+            info,
             clock,
             ready: Vec::new(),
             engine_ready: Vec::new(),
@@ -96,34 +88,164 @@ impl ShardIo {
                 return;
             }
         };
-        let key = key_of(token);
-        if self.sockets.slots.len() <= token.index() {
-            self.sockets.slots.resize_with(token.index() + 1, || None);
-        }
-        self.sockets.slots[token.index()] = Some(Socket {
+        let door = Arc::clone(&self.sockets.door);
+        let nonce = door.nonce();
+        let mut socket = Socket {
             stream,
             token,
-            is_counted: !is_refused,
-        });
-        let opening = Opening {
             cid,
-            ip: peer.ip(),
-            port: peer.port(),
-            is_refused,
+            is_counted: !is_refused,
+            stage: Stage::Clear,
         };
+        // One that is refused is told so in the clear: a handshake would only cost.
+        let Some(tls) = door.tls().filter(|_| !is_refused) else {
+            self.sockets.insert(socket);
+            let opening = Opening {
+                is_refused,
+                nonce,
+                ..Opening::new(cid, peer.ip(), peer.port())
+            };
+            self.enter(io, token, opening);
+            return;
+        };
+        debug(peer, cid, format_args!("Client connection created"));
+        let now = io.now();
+        let handshake = self.handshakes.begin(tls, token, cid, peer, nonce, now);
+        socket.stage = Stage::Handshake(Box::new(handshake));
+        self.sockets.insert(socket);
+        if tls.first == HandshakeFirst::No {
+            handshakes::greet(&mut self.sockets, token, &self.info);
+        }
+        let text = format_args!("Starting TLS client connection handshake");
+        debug(peer, cid, text);
+        io.arm_read(token);
+    }
+
+    /// Hands a connection to the engine.
+    fn enter(&mut self, io: &mut impl Io, token: Token, opening: Opening) {
         let now = self.clock.time_at(io.now());
         let mut edge = SocketEdge {
             io,
             sockets: &mut self.sockets,
             lanes: &mut self.lanes,
         };
-        self.engine.open(&mut edge, key, opening, now);
+        self.engine.open(&mut edge, key_of(token), opening, now);
+    }
+
+    /// A few steps of handshakes, and what came of them. True if there is more to do at once.
+    fn shake_hands(&mut self, io: &mut impl Io) -> (bool, Option<Instant>) {
+        let mut outcomes = std::mem::take(&mut self.outcomes);
+        let has_more = self.handshakes.go_on(io, &mut self.sockets, &mut outcomes);
+        let now = io.now();
+        let next = self
+            .handshakes
+            .look(&mut self.sockets, &self.info, now, &mut outcomes);
+        for outcome in outcomes.drain(..) {
+            self.conclude(io, outcome);
+        }
+        self.outcomes = outcomes;
+        (has_more, next)
+    }
+
+    fn conclude(&mut self, io: &mut impl Io, outcome: Outcome) {
+        let Outcome {
+            token,
+            handshake,
+            result,
+        } = outcome;
+        let Some(socket) = self.sockets.find(token.index()) else {
+            return;
+        };
+        let (cid, peer) = (socket.cid, handshake.peer);
+        let opening = Opening {
+            nonce: handshake.nonce,
+            is_greeted: handshake.is_greeted,
+            is_logged: true,
+            ..Opening::new(cid, peer.ip(), peer.port())
+        };
+        match result {
+            Ok(()) => {
+                if let Stage::Tls(session) = &socket.stage {
+                    debug(peer, cid, format_args!("TLS handshake complete"));
+                    let (version, suite) = (session.version(), session.cipher());
+                    let text = format_args!("TLS version {version}, cipher suite {suite}");
+                    debug(peer, cid, text);
+                    if session.has_unsent() {
+                        io.arm_write(token);
+                    }
+                }
+                self.enter(io, token, opening);
+                // What came with the end of the handshake has been read from the socket already.
+                self.engine_ready.push(engine::Ready {
+                    key: key_of(token),
+                    readable: true,
+                    writable: false,
+                });
+            }
+            Err(text) => {
+                let (ip, port) = (peer.ip(), peer.port());
+                log::error!("{ip}:{port} - cid:{cid} - TLS handshake error: {text}");
+                debug(peer, cid, format_args!("Client connection closed"));
+                let (start, now) = (handshake.start, io.now());
+                let time = |at| self.clock.time_at(at);
+                let reason = CloseReason::TlsHandshakeFailure;
+                self.engine
+                    .turn_away(&opening, reason, time(start), time(now));
+                self.sockets.ended(key_of(token));
+                if let Some(socket) = self.sockets.remove(token.index()) {
+                    let _ = socket.stream.shutdown(Shutdown::Both);
+                }
+                io.detach(token);
+            }
+        }
+    }
+
+    fn decide(&mut self, io: &mut impl Io, decision: Decision) {
+        let now = self.clock.time_at(io.now());
+        let mut edge = SocketEdge {
+            io,
+            sockets: &mut self.sockets,
+            lanes: &mut self.lanes,
+        };
+        let Decision { key, cid, login } = decision;
+        self.engine.login_decided(&mut edge, key, cid, login, now);
+    }
+
+    /// Sorts what is ready: handshakes and what TLS has kept back are the edge's, the rest is the engine's.
+    fn sort_ready(&mut self, io: &mut impl Io) {
+        io.take_ready(&mut self.ready);
+        for ready in self.ready.drain(..) {
+            let Some(socket) = self.sockets.find(ready.token.index()) else {
+                continue;
+            };
+            match &socket.stage {
+                Stage::Handshake(_) => {
+                    self.handshakes.wake(&mut self.sockets, ready.token);
+                    continue;
+                }
+                Stage::Tls(_) if ready.writable => {
+                    if !self.sockets.flush_tls(ready.token.index()) {
+                        io.arm_write(ready.token);
+                    }
+                }
+                Stage::Tls(_) | Stage::Clear => {}
+            }
+            self.engine_ready.push(engine::Ready {
+                key: key_of(ready.token),
+                readable: ready.readable,
+                writable: ready.writable,
+            });
+        }
     }
 
     fn report(&self, io: &impl Io) -> ShardReport {
+        let mut engine = self.engine.stats();
+        // Accepted is accepted: those in their handshakes count, too.
+        engine.connections += self.handshakes.len() as u64;
+        engine.connections_total += self.handshakes.len() as u64;
         ShardReport {
             shard: self.engine.shard(),
-            engine: self.engine.stats(),
+            engine,
             run: io.stats(),
             lane_depth: self.lanes.depth() as u64,
         }
@@ -138,6 +260,7 @@ impl Service for ShardIo {
         // Whoever asked may have given up waiting; then the answer is for nobody.
         match message {
             Control::Open(accepted) => self.open(io, accepted),
+            Control::Decided(decision) => self.decide(io, decision),
             Control::Stats(to) => drop(to.try_send(self.report(io))),
             Control::Connections(query, to) => {
                 drop(to.try_send(self.engine.connections_page(&query)))
@@ -150,13 +273,8 @@ impl Service for ShardIo {
     }
 
     fn turn(&mut self, io: &mut impl Io) -> Next {
-        io.take_ready(&mut self.ready);
-        self.engine_ready
-            .extend(self.ready.drain(..).map(|ready| engine::Ready {
-                key: key_of(ready.token),
-                readable: ready.readable,
-                writable: ready.writable,
-            }));
+        self.sort_ready(io);
+        let (has_more, look_at) = self.shake_hands(io);
         let now = self.clock.time_at(io.now());
         let mut edge = SocketEdge {
             io,
@@ -175,9 +293,10 @@ impl Service for ShardIo {
         match next {
             _ if self.is_stopping => Next::Stop,
             engine::Next::Again => Next::Again,
+            engine::Next::Park(_) if has_more => Next::Again,
             engine::Next::Park(until) => {
                 let until = until.map(|time| self.clock.instant_at(time));
-                Next::Park(until.into_iter().chain(trim_at).min())
+                Next::Park(until.into_iter().chain(trim_at).chain(look_at).min())
             }
         }
     }
@@ -196,151 +315,7 @@ impl Service for ShardIo {
     }
 }
 
-fn write_log(line: &LogLine) {
-    let level = match line.level {
-        Level::Error => log::Level::Error,
-        Level::Warn => log::Level::Warn,
-        Level::Info => log::Level::Info,
-        Level::Debug => log::Level::Debug,
-        Level::Trace => log::Level::Trace,
-    };
-    log::log!(level, "{}", line.text);
-}
-
-/// The engine names a connection by the place of its socket.
-fn key_of(token: Token) -> ConnKey {
-    // A token is a u32; the shards crate shows it as an index.
-    ConnKey(u32::try_from(token.index()).unwrap_or(u32::MAX))
-}
-
-struct SocketEdge<'a, I> {
-    io: &'a mut I,
-    sockets: &'a mut Sockets,
-    lanes: &'a mut ShardLanes,
-}
-
-impl<I: Io> SocketEdge<'_, I> {
-    #[inline]
-    fn socket(&self, key: ConnKey) -> Option<&Socket> {
-        self.sockets.slots.get(key.0 as usize)?.as_ref()
-    }
-}
-
-impl<I: Io> Lanes for SocketEdge<'_, I> {
-    #[inline]
-    fn entries(&self) -> usize {
-        self.lanes.entries()
-    }
-
-    #[inline]
-    fn room(&mut self, to: u16, lane: Lane) -> usize {
-        self.lanes.room(to, lane)
-    }
-
-    #[inline]
-    fn push(&mut self, to: u16, lane: Lane, batch: &mut Vec<u8>) {
-        self.lanes.push(to, lane, batch);
-    }
-
-    #[inline]
-    fn publish(&mut self) {
-        self.lanes.publish();
-    }
-
-    #[inline]
-    fn has_news(&self) -> bool {
-        self.lanes.has_news()
-    }
-
-    #[inline]
-    fn take(&mut self, from: u16, lane: Lane, batch: &mut Vec<u8>) -> bool {
-        self.lanes.take(from, lane, batch)
-    }
-
-    #[inline]
-    fn ask_room(&mut self, to: u16, lane: Lane) -> usize {
-        self.lanes.ask_room(to, lane)
-    }
-}
-
-impl<I: Io> Edge for SocketEdge<'_, I> {
-    #[inline]
-    fn receive(&mut self, key: ConnKey, into: &mut [u8]) -> Received {
-        let Some(socket) = self.socket(key) else {
-            return Received::Failed;
-        };
-        loop {
-            return match (&*socket.stream).read(into) {
-                Ok(0) => Received::Eof,
-                Ok(n) => Received::Bytes(n),
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => Received::Blocked,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-                Err(_) => Received::Failed,
-            };
-        }
-    }
-
-    #[inline]
-    fn send(&mut self, key: ConnKey, slices: &[IoSlice<'_>]) -> Sent {
-        let Some(socket) = self.socket(key) else {
-            return Sent::Failed;
-        };
-        loop {
-            return match (&*socket.stream).write_vectored(slices) {
-                Ok(n) => Sent::Bytes(n),
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => Sent::Blocked,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-                Err(_) => Sent::Failed,
-            };
-        }
-    }
-
-    fn arm_read(&mut self, key: ConnKey) {
-        if let Some(token) = self.socket(key).map(|s| s.token) {
-            self.io.arm_read(token);
-        }
-    }
-
-    fn arm_write(&mut self, key: ConnKey) {
-        if let Some(token) = self.socket(key).map(|s| s.token) {
-            self.io.arm_write(token);
-        }
-    }
-
-    fn ended(&mut self, key: ConnKey, _reason: CloseReason) {
-        if self.socket(key).is_some_and(|s| s.is_counted) {
-            self.sockets.counts.ended(self.sockets.shard);
-        }
-    }
-
-    fn finish_sending(&mut self, key: ConnKey) {
-        if let Some(socket) = self.socket(key) {
-            // Fails if the peer has gone already, which is as good.
-            let _ = socket.stream.shutdown(Shutdown::Write);
-        }
-    }
-
-    fn cut(&mut self, key: ConnKey) {
-        if let Some(socket) = self.socket(key) {
-            let _ = socket.stream.shutdown(Shutdown::Both);
-        }
-    }
-
-    fn log(&mut self, lines: &mut Vec<LogLine>) {
-        for line in lines.drain(..) {
-            write_log(&line);
-        }
-        settle();
-    }
-
-    fn release(&mut self, key: ConnKey) {
-        if let Some(socket) = self
-            .sockets
-            .slots
-            .get_mut(key.0 as usize)
-            .and_then(Option::take)
-        {
-            self.io.detach(socket.token);
-        }
-    }
+/// A debug line about a connection that the engine does not have yet.
+fn debug(peer: SocketAddr, cid: u64, text: fmt::Arguments<'_>) {
+    log::debug!("{}:{} - cid:{cid} - {text}", peer.ip(), peer.port());
 }

@@ -9,6 +9,7 @@ use std::rc::Rc;
 
 use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, CoroutineResult, Yielder};
+use gnatsd_core::auth::{Credentials, Login, Nonce, Refusal};
 use gnatsd_core::client::CloseReason;
 use gnatsd_core::engine::{Edge, Engine, Lane, Lanes, Mutant, Next, Received, Sent, Setup};
 use gnatsd_core::interest::ConnKey;
@@ -267,6 +268,10 @@ impl Edge for ShardEdge<'_> {
             ));
         }
         sent
+    }
+
+    fn log_in(&mut self, _: ConnKey, _: &Credentials, _: Option<&Nonce>) -> Login {
+        Login::Refused(Refusal::default())
     }
 
     fn arm_read(&mut self, key: ConnKey) {

@@ -11,6 +11,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use corosensei::stack::DefaultStack;
+use gnatsd_core::auth::AuthRules;
 use gnatsd_core::engine::{Limits, Mutant, Setup};
 use gnatsd_core::proto::info::ServerInfo;
 use gnatsd_core::time::Time;
@@ -332,6 +333,7 @@ fn setup(shard: usize, shards: usize, seed: u64, hash_seed: u64) -> Setup {
             turn_work: TURN_WORKS[(seed % 4) as usize],
             ..Limits::default()
         },
+        auth: AuthRules::default(),
         info: ServerInfo {
             server_id: "S".into(),
             server_name: "S".into(),
@@ -342,8 +344,7 @@ fn setup(shard: usize, shards: usize, seed: u64, hash_seed: u64) -> Setup {
             port: 4222,
             headers: true,
             max_payload: 1024 * 1024,
-            ldm: false,
-            connect_urls: Vec::new(),
+            ..ServerInfo::default()
         },
         seed,
         hash_seed,

@@ -68,7 +68,7 @@ fn decimals(repeats: u32) -> Measured {
 fn info(repeats: u32) -> Measured {
     let info = world::info();
     let took = measure(repeats, |n| {
-        black_box(info.line(n.into(), Ipv4Addr::LOCALHOST.into()));
+        black_box(info.line(n.into(), Ipv4Addr::LOCALHOST.into(), None));
     });
     done(repeats, took)
 }

@@ -7,6 +7,7 @@ use std::io::IoSlice;
 use std::net::Ipv4Addr;
 use std::rc::Rc;
 
+use gnatsd_core::auth::{AuthRules, Credentials, Login, Nonce, Refusal};
 use gnatsd_core::client::CloseReason;
 use gnatsd_core::engine::{
     Edge, Engine, Lane, Lanes, Limits, Next, Opening, Ready, Received, Sent, Setup,
@@ -97,12 +98,7 @@ impl World {
         let Shard { engine, edge } = &mut self.shards[shard];
         let key = ConnKey(edge.peers.len() as u32);
         edge.peers.push(Peer::default());
-        let opening = Opening {
-            cid: u64::from(key.0) + 1,
-            ip: Ipv4Addr::LOCALHOST.into(),
-            port: 1,
-            is_refused: false,
-        };
+        let opening = Opening::new(u64::from(key.0) + 1, Ipv4Addr::LOCALHOST.into(), 1);
         engine.open(edge, key, opening, Time(self.now));
         let client = Client { shard, key };
         let connect = r#"CONNECT {"verbose":false,"pedantic":false,"headers":true}"#;
@@ -179,8 +175,7 @@ pub(crate) fn info() -> ServerInfo {
         port: 4222,
         headers: true,
         max_payload: 1 << 20,
-        ldm: false,
-        connect_urls: Vec::new(),
+        ..ServerInfo::default()
     }
 }
 
@@ -190,6 +185,7 @@ fn setup(shard: u16, shards: u16) -> Setup {
         shards,
         limits: Limits::default(),
         info: info(),
+        auth: AuthRules::default(),
         seed: u64::from(shard) + 1,
         hash_seed: 1,
         closed_max: 0,
@@ -278,6 +274,10 @@ impl Edge for Sockets {
 
     fn send(&mut self, _: ConnKey, slices: &[IoSlice<'_>]) -> Sent {
         Sent::Bytes(slices.iter().map(|slice| slice.len()).sum())
+    }
+
+    fn log_in(&mut self, _: ConnKey, _: &Credentials, _: Option<&Nonce>) -> Login {
+        Login::Refused(Refusal::default())
     }
 
     fn arm_read(&mut self, _: ConnKey) {}

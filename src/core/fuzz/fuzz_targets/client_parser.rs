@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::net::{IpAddr, Ipv4Addr};
 
+use gnatsd_core::auth::{AuthRules, Credentials, Login, Nonce, Refusal};
 use gnatsd_core::client::CloseReason;
 use gnatsd_core::engine::{
     Edge, Engine, Lanes, Limits, Next, Opening, Ready, Received, Sent, Setup,
@@ -119,6 +120,10 @@ impl Edge for Wires {
         Sent::Bytes(before - room)
     }
 
+    fn log_in(&mut self, _: ConnKey, _: &Credentials, _: Option<&Nonce>) -> Login {
+        Login::Refused(Refusal::default())
+    }
+
     fn arm_read(&mut self, key: ConnKey) {
         self.wire(key).is_read_armed = true;
     }
@@ -165,9 +170,9 @@ fn setup(is_logged: bool) -> Setup {
             port: 4222,
             headers: true,
             max_payload: 4096,
-            ldm: false,
-            connect_urls: Vec::new(),
+            ..ServerInfo::default()
         },
+        auth: AuthRules::default(),
         seed: 1,
         hash_seed: 1,
         closed_max: 2,
@@ -200,12 +205,7 @@ fn converse(pieces: &[&[u8]], room: usize, is_logged: bool) -> Vec<(Vec<u8>, Opt
     };
     let mut engine = Engine::new(setup(is_logged), Time::ZERO);
     for key in [LISTENER, CLIENT] {
-        let opening = Opening {
-            cid: u64::from(key.0) + 1,
-            ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
-            port: 1,
-            is_refused: false,
-        };
+        let opening = Opening::new(u64::from(key.0) + 1, IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
         engine.open(&mut wires, key, opening, Time::ZERO);
     }
     wires.wire(LISTENER).incoming.push_back(LISTENING.to_vec());

@@ -10,6 +10,7 @@ pub use close::CloseReason;
 pub use outbox::{ChunkPool, Outbox};
 pub use ping::{PingTimer, PingVerdict};
 
+use crate::auth::Credentials;
 use crate::proto::ProtocolError;
 use crate::proto::connect::Connect;
 
@@ -34,6 +35,8 @@ pub struct Client {
     pub had_first_pong: bool,
     /// Texts shown in monitoring; most idle peers have them, few need more than these.
     pub texts: Option<Box<ClientTexts>>,
+    /// What it has shown of itself, if anything.
+    pub credentials: Option<Box<Credentials>>,
 }
 
 /// Texts of CONNECT that monitoring and logs show.
@@ -61,16 +64,14 @@ impl Default for Client {
             is_connected: false,
             had_first_pong: false,
             texts: None,
+            credentials: None,
         }
     }
 }
 
 impl Client {
-    /// Merges a CONNECT onto what is set: keys not given keep their value.
-    ///
-    /// # Errors
-    /// What the peer is told before it is closed.
-    pub fn handle_connect(&mut self, connect: Connect) -> Result<(), ProtocolError> {
+    /// Merges a CONNECT onto what is set: keys not given keep their value. Nothing in it is checked yet.
+    pub fn merge(&mut self, connect: Connect) {
         let merge = |field: &mut bool, value: Option<bool>| *field = value.unwrap_or(*field);
         merge(&mut self.verbose, connect.verbose);
         merge(&mut self.pedantic, connect.pedantic);
@@ -78,6 +79,16 @@ impl Client {
         merge(&mut self.headers, connect.headers);
         merge(&mut self.no_responders, connect.no_responders);
         self.protocol = connect.protocol.unwrap_or(self.protocol);
+        if connect.has_secret || connect.user.is_some() {
+            let shown = self.credentials.get_or_insert_default();
+            if let Some(user) = &connect.user {
+                shown.user = Some(user.as_str().into());
+            }
+            shown.password = connect.password.or(shown.password.take());
+            shown.token = connect.token.or(shown.token.take());
+            shown.nkey = connect.nkey.map(Into::into).or(shown.nkey.take());
+            shown.signature = connect.signature.or(shown.signature.take());
+        }
         if [
             &connect.name,
             &connect.lang,
@@ -98,6 +109,13 @@ impl Client {
             merge(&mut texts.version, connect.version);
             merge(&mut texts.user, connect.user);
         }
+    }
+
+    /// Accepts what the CONNECTs so far have come to. Credentials are checked before this (gnatsd 1.2.0).
+    ///
+    /// # Errors
+    /// What the peer is told before it is closed.
+    pub fn accept(&mut self) -> Result<(), ProtocolError> {
         if !(0..=1).contains(&self.protocol) {
             return Err(ProtocolError::InvalidClientProtocol);
         }
@@ -127,34 +145,46 @@ impl Client {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::Secret;
+
+    fn connect(client: &mut Client, connect: Connect) -> Result<(), ProtocolError> {
+        client.merge(connect);
+        client.accept()
+    }
 
     #[test]
     fn connect_merges() {
         let mut client = Client::default();
-        client
-            .handle_connect(Connect {
-                verbose: Some(false),
-                name: Some("a".into()),
-                ..Connect::default()
-            })
-            .unwrap();
+        let first = Connect {
+            verbose: Some(false),
+            name: Some("a".into()),
+            password: Some(Secret::new("p")),
+            has_secret: true,
+            ..Connect::default()
+        };
+        connect(&mut client, first).unwrap();
         assert!(!client.verbose && client.pedantic && client.echo && client.is_connected);
-        client
-            .handle_connect(Connect {
-                lang: Some("go".into()),
-                ..Connect::default()
-            })
-            .unwrap();
+        let second = Connect {
+            lang: Some("go".into()),
+            user: Some("u".into()),
+            ..Connect::default()
+        };
+        connect(&mut client, second).unwrap();
         assert!(!client.verbose);
         assert_eq!(
             client.texts.as_ref().map(|t| (&*t.name, &*t.lang)),
             Some(("a", "go"))
         );
+        let shown = client.credentials.unwrap();
+        assert_eq!(
+            (shown.user.as_deref(), shown.password),
+            (Some("u"), Some(Secret::new("p")))
+        );
     }
 
     #[test]
     fn connect_refuses() {
-        let with = |connect| Client::default().handle_connect(connect);
+        let with = |wanted| connect(&mut Client::default(), wanted);
         for protocol in [-1, 2] {
             assert_eq!(
                 with(Connect {

@@ -339,11 +339,12 @@ impl<'a> Lexer<'a> {
             if let Some(value) = bool_word(&text) {
                 return Ok(Scalar::Value(Value::Bool(value)));
             }
-            // The exception lets a bcrypt hash stand without quotes.
-            if let Some(name) = text
-                .strip_prefix('$')
-                .filter(|name| !name.starts_with("2a$"))
-            {
+            // The exception lets a bcrypt hash stand without quotes. The original knows only the first form, and names
+            // the others, hash and all, as variables that it cannot find.
+            let is_hash = |name: &&str| {
+                matches!(name.as_bytes(), [b'2', b'a' | b'b' | b'x' | b'y', b'$', ..])
+            };
+            if let Some(name) = text.strip_prefix('$').filter(|name| !is_hash(name)) {
                 return Ok(Scalar::Variable(name.to_owned()));
             }
         }

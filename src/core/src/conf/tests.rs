@@ -451,6 +451,9 @@ fn variables() {
             r#"{"x":1,"m":{"a":[{"b":1}]}}"#,
         ),
         ("p: $2a$11$ooo", r#"{"p":"$2a$11$ooo"}"#),
+        ("p: $2b$11$ooo", r#"{"p":"$2b$11$ooo"}"#),
+        ("p: $2x$11$ooo", r#"{"p":"$2x$11$ooo"}"#),
+        ("p: $2y$11$ooo", r#"{"p":"$2y$11$ooo"}"#),
         ("foo = 1\nfoo = $foo", r#"{"foo":1}"#),
     ]);
     check_errors(&[
@@ -463,8 +466,8 @@ fn variables() {
             "2:7: Variable reference for 'index' on line 2 can not be found.",
         ),
         (
-            "p: $2b$11$ooo",
-            "1:4: Variable reference for '2b$11$ooo' on line 1 can not be found.",
+            "p: $2c$11$ooo",
+            "1:4: Variable reference for '2c$11$ooo' on line 1 can not be found.",
         ),
         (
             "foo = ${X}",

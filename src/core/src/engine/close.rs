@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use super::connection::Life;
 use super::snapshot::ConnSnapshot;
-use super::{Edge, Engine};
+use super::{Edge, Engine, Opening};
 use crate::client::CloseReason;
 use crate::interest::ConnKey;
 use crate::proto::encode;
+use crate::time::Time;
 
 /// How long a closed connection's input is read and thrown away, so that what was sent last arrives.
 pub(super) const LINGER_MAX: Duration = Duration::from_secs(1);
@@ -62,6 +63,16 @@ impl ClosedRing {
 }
 
 impl Engine {
+    /// Remembers a connection that ended before it could be opened.
+    pub fn turn_away(&mut self, opening: &Opening, reason: CloseReason, start: Time, now: Time) {
+        self.stats.connections_total += 1;
+        let entry = ConnSnapshot::new(opening.cid, opening.ip, opening.port, start);
+        self.closed.push(ConnSnapshot {
+            stop: Some((now, reason)),
+            ..entry
+        });
+    }
+
     /// Ends a connection with `-ERR '<text>'`.
     pub(super) fn end_with_error(
         &mut self,

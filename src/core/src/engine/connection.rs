@@ -2,9 +2,13 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
+use super::login::Gate;
+use crate::auth::{Nonce, User};
 use crate::client::{Client, CloseReason, Outbox, PingTimer};
 use crate::interest::{ConnKey, ConnSubs, MatchHint};
+use crate::permissions::PublishGate;
 use crate::time::Time;
 
 /// Where a connection is in its life.
@@ -28,6 +32,8 @@ pub(crate) enum Pause {
     Slowed { until: Time },
     /// A lane has no room for what comes next.
     Room { ticket: u64, since: Time },
+    /// Its credentials are being checked.
+    Login,
 }
 
 /// A publisher that waits for a reader, by the shard it lives on.
@@ -82,6 +88,11 @@ pub(crate) struct Connection {
     pub(crate) is_hot: bool,
     /// Protocol lines are logged. Decided when the connection is made, as in gnatsd 1.2.0.
     pub(crate) is_traced: bool,
+    /// Deliveries to it are looked at one by one: they are traced, or each is leave to answer.
+    pub(crate) is_watched: bool,
+    pub(crate) gate: Gate,
+    /// What it may publish and subscribe to; `None` for everything.
+    pub(crate) rights: Option<Box<PublishGate>>,
     pub(crate) client: Client,
     pub(crate) traffic: Traffic,
     pub(crate) last_activity: Time,
@@ -114,6 +125,10 @@ pub(crate) struct Connection {
     pub(crate) stalls: u64,
 
     pub(crate) peer: Peer,
+    /// Who logged in, if somebody had to.
+    pub(crate) user: Option<Arc<User>>,
+    /// What INFO has given it to sign.
+    pub(crate) nonce: Option<Box<Nonce>>,
     pub(crate) start: Time,
     pub(crate) ping: PingTimer,
     pub(crate) last_chance: LastChance,
@@ -134,6 +149,9 @@ impl Connection {
             is_stuck: false,
             is_hot: false,
             is_traced,
+            is_watched: is_traced,
+            gate: Gate::Open,
+            rights: None,
             client: Client::default(),
             traffic: Traffic::default(),
             last_activity: now,
@@ -153,12 +171,22 @@ impl Connection {
             ticket: 0,
             stalls: 0,
             peer,
+            user: None,
+            nonce: None,
             start: now,
             ping,
             last_chance: LastChance::NotNeeded,
             look_at: None,
             discarded_bytes: 0,
             ended: None,
+        }
+    }
+
+    /// User name, for logs and monitoring: that of who logged in, else what the client calls itself.
+    pub(crate) fn user_name(&self) -> &str {
+        match &self.user {
+            Some(user) if !user.name.is_empty() => &user.name,
+            _ => self.client.user(),
         }
     }
 

@@ -78,7 +78,7 @@ impl Engine {
         let prefix = &set.prefix(target)[1..];
         let len = prefix.len() + tail.len();
         let is_special = !connection.is_open()
-            | connection.is_traced
+            | connection.is_watched
             | (sub.max != 0)
             | (target.conn == key)
             | (connection.outbox.pending_bytes() + len >= early_flush_bytes(&self.limits));
@@ -228,7 +228,7 @@ impl Engine {
         publish: &Publish<'_>,
         run: &Delivered<'_>,
     ) -> Flow {
-        self.trace_deliveries(publish);
+        self.note_deliveries(publish);
         self.remove_expired(Some(key));
         self.cut_overfull(edge);
         if let Some(reply) = run.unanswered {
@@ -252,12 +252,19 @@ impl Engine {
         }
     }
 
-    /// `<<- [MSG foo 1 5]` for those receivers whose lines are traced.
-    pub(super) fn trace_deliveries(&mut self, publish: &Publish<'_>) {
-        let mut traced = std::mem::take(&mut self.lists.traced);
-        for id in traced.drain(..) {
+    /// `<<- [MSG foo 1 5]` for those receivers whose lines are traced, and leave to answer for those who need it.
+    pub(super) fn note_deliveries(&mut self, publish: &Publish<'_>) {
+        let mut watched = std::mem::take(&mut self.lists.watched);
+        for id in watched.drain(..) {
             let sub = self.interest.sub(id);
-            let Some(connection) = self.connections.find(sub.conn()) else {
+            if let Some(reply) = publish.reply {
+                let now = self.now;
+                let receiver = self.connections.find_mut(sub.conn());
+                if let Some(rights) = receiver.and_then(|c| c.rights.as_mut()) {
+                    rights.note_reply(reply, now);
+                }
+            }
+            let Some(connection) = self.connections.find(sub.conn()).filter(|c| c.is_traced) else {
                 continue;
             };
             let verb = if publish.has_headers() && connection.client.headers {
@@ -276,7 +283,7 @@ impl Engine {
             );
             self.log.add(Level::Trace, &connection.peer, text);
         }
-        self.lists.traced = traced;
+        self.lists.watched = watched;
     }
 
     /// Whether a reader on another shard is known to lag behind this publisher.

@@ -7,6 +7,7 @@ use std::io::IoSlice;
 
 use super::lanes::Lanes;
 use super::log::LogLine;
+use crate::auth::{Credentials, Login, Nonce};
 use crate::client::CloseReason;
 use crate::interest::ConnKey;
 
@@ -51,6 +52,9 @@ pub trait Edge: Lanes {
     fn receive(&mut self, key: ConnKey, into: &mut [u8]) -> Received;
     /// Writes once.
     fn send(&mut self, key: ConnKey, slices: &[IoSlice<'_>]) -> Sent;
+    /// Checks what a client has shown of itself, if a login is required; `nonce` is what INFO gave it to sign.
+    /// An answer of `Pending` is followed by one [`Engine::login_decided`](super::Engine::login_decided).
+    fn log_in(&mut self, key: ConnKey, shown: &Credentials, nonce: Option<&Nonce>) -> Login;
     /// Asks for one readable notification.
     fn arm_read(&mut self, key: ConnKey);
     /// Asks for one writable notification.

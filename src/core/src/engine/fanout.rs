@@ -142,7 +142,7 @@ impl Fanout<'_> {
         self.tally.slowing.is_none()
             && self.lists.expired.is_empty()
             && self.lists.overfull.is_empty()
-            && self.lists.traced.is_empty()
+            && self.lists.watched.is_empty()
     }
 
     /// A batch, for a connection or for a shard, is large enough to go.
@@ -392,8 +392,8 @@ impl Fanout<'_> {
             connection.is_dirty = true;
             self.lists.dirty.push_back(target.conn);
         }
-        if connection.is_traced {
-            self.lists.traced.push(target.sub);
+        if connection.is_watched {
+            self.lists.watched.push(target.sub);
         }
         if pending >= self.early_flush_bytes {
             self.note_large(target.conn, before, pending);

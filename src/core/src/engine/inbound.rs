@@ -349,7 +349,7 @@ impl Engine {
         self.count(&tally);
         self.stats.crossed_in += messages;
         if !is_plain {
-            self.trace_deliveries(&message.publish());
+            self.note_deliveries(&message.publish());
             self.remove_expired(None);
             self.cut_overfull(edge);
         }

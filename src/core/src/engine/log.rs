@@ -54,6 +54,15 @@ impl Log {
         }
     }
 
+    /// A line that is about no connection.
+    #[cold]
+    pub(crate) fn add_plain(&mut self, level: Level, text: fmt::Arguments<'_>) {
+        self.lines.push(LogLine {
+            level,
+            text: text.to_string(),
+        });
+    }
+
     #[cold]
     fn push(&mut self, level: Level, prefix: &impl fmt::Display, text: fmt::Arguments<'_>) {
         self.lines.push(LogLine {

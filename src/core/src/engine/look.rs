@@ -112,6 +112,7 @@ impl Engine {
                 self.look_by(key, until);
             }
         }
+        self.look_at_gate(edge, key);
         self.look_at_write_deadline(edge, key);
     }
 

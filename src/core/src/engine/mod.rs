@@ -21,10 +21,12 @@ mod inbound;
 mod lanes;
 pub mod limits;
 mod log;
+mod login;
 mod look;
 mod operations;
 mod records;
 mod report;
+mod rights;
 mod runs;
 pub mod snapshot;
 #[cfg(test)]
@@ -41,6 +43,7 @@ pub use limits::Limits;
 pub use log::{Level, LogLine};
 pub use turn::Next;
 
+use crate::auth::{AuthRules, Nonce};
 use crate::client::{ChunkPool, CloseReason, PingTimer};
 use crate::interest::{ConnKey, Interest, MatchHint, SubId};
 use crate::proto::info::ServerInfo;
@@ -69,6 +72,8 @@ pub struct Setup {
     pub limits: Limits,
     /// What INFO says.
     pub info: ServerInfo,
+    /// Who gets in.
+    pub auth: AuthRules,
     /// Start of the choices; random in a server and of this shard alone, given in a simulation.
     pub seed: u64,
     /// Key of the hashes, the same on all shards; random in a server, given in a simulation.
@@ -119,6 +124,27 @@ pub struct Opening {
     pub port: u16,
     /// There is no room: it is told so and closed.
     pub is_refused: bool,
+    /// What it is given to sign, if anything.
+    pub nonce: Option<Nonce>,
+    /// INFO has been sent: in the clear, before TLS.
+    pub is_greeted: bool,
+    /// The log has its first line.
+    pub is_logged: bool,
+}
+
+impl Opening {
+    /// A connection like most: there is room for it, and nothing to sign.
+    pub fn new(cid: u64, ip: IpAddr, port: u16) -> Self {
+        Opening {
+            cid,
+            ip,
+            port,
+            is_refused: false,
+            nonce: None,
+            is_greeted: false,
+            is_logged: false,
+        }
+    }
 }
 
 /// What deliveries leave behind for later in the turn.
@@ -134,8 +160,8 @@ struct Lists {
     overfull: Vec<ConnKey>,
     /// Subscriptions that reached their maximum with the message just delivered.
     expired: Vec<SubId>,
-    /// Deliveries of that message to be traced.
-    traced: Vec<SubId>,
+    /// Deliveries of that message to be traced, or to be noted as leave to answer.
+    watched: Vec<SubId>,
     /// Number of the last look at whether a connection is twice among some receivers.
     round: u64,
 }
@@ -145,6 +171,9 @@ struct Lists {
 pub struct Engine {
     shard: u16,
     limits: Limits,
+    auth: AuthRules,
+    /// Key of the hashes of what clients choose.
+    hash_seed: u64,
     info: ServerInfo,
     info_changed_at: Option<Time>,
     now: Time,
@@ -225,6 +254,8 @@ impl Engine {
         Engine {
             shard: setup.shard,
             limits: setup.limits,
+            auth: setup.auth,
+            hash_seed: setup.hash_seed,
             info: setup.info,
             info_changed_at: None,
             now,
@@ -294,17 +325,18 @@ impl Engine {
         };
         let ping = PingTimer::new(now, self.limits.ping_interval);
         self.pings.push(ping.due(), key);
-        self.connections
-            .insert(key, Connection::new(peer, now, ping, self.log.trace));
+        let mut connection = Connection::new(peer, now, ping, self.log.trace);
+        connection.nonce = opening.nonce.map(Box::new);
+        self.connections.insert(key, connection);
         self.stats.connections += 1;
         self.stats.connections_total += 1;
-        self.log.add(
-            Level::Debug,
-            &peer,
-            format_args!("Client connection created"),
-        );
-        let line = self.info.line(peer.cid, peer.ip);
-        self.enqueue(key, &line);
+        if !opening.is_logged {
+            let text = format_args!("Client connection created");
+            self.log.add(Level::Debug, &peer, text);
+        }
+        if !opening.is_greeted {
+            self.send_info(key);
+        }
         if opening.is_refused {
             let refusal = ProtocolError::MaxConnections;
             self.log
@@ -316,6 +348,7 @@ impl Engine {
                 CloseReason::MaxConnectionsExceeded,
             );
         } else {
+            self.guard(key);
             edge.arm_read(key);
         }
     }
@@ -374,7 +407,10 @@ impl Engine {
 
     fn send_info(&mut self, key: ConnKey) {
         if let Some(connection) = self.connections.find(key) {
-            let line = self.info.line(connection.peer.cid, connection.peer.ip);
+            let nonce = connection.nonce.as_deref();
+            let line = self
+                .info
+                .line(connection.peer.cid, connection.peer.ip, nonce);
             self.enqueue(key, &line);
         }
     }

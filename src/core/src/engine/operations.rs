@@ -8,7 +8,7 @@ use super::turn::{MATCH_WORK, SUBSCRIPTION_WORK};
 use super::{Edge, Engine, Lane, Mutant};
 use crate::client::CloseReason;
 use crate::interest::{ConnKey, Inserted};
-use crate::proto::quote::{Printable, Quoted};
+use crate::proto::quote::Printable;
 use crate::proto::{Op, ParseError, ParseLimits, ProtocolError, Publish, connect, encode};
 use crate::subject;
 
@@ -29,9 +29,6 @@ pub(super) enum Flow {
     /// Not at all.
     Closed,
 }
-
-/// Subjects of the server itself; clients may listen, not speak (gnatsd 1.2.0).
-const SYSTEM_PREFIX: &[u8] = b"_SYS.";
 
 impl Engine {
     /// Any operation but a publish.
@@ -116,17 +113,19 @@ impl Engine {
             }
             return (0, wait);
         }
+        // Last of what may hold it up: being asked uses up a leave to answer.
+        if !self.may_publish(key, publish.subject) {
+            self.remark_publish(key, publish, false);
+            self.count_received(key, 1, publish.body.len() as u64);
+            return (0, Flow::Continue);
+        }
         let Some(publisher) = self.connections.find_mut(key) else {
             return (0, Flow::Closed);
         };
         let is_remarkable =
-            publisher.client.verbose | publisher.client.pedantic | publisher.is_traced;
-        let is_system = publish.subject.starts_with(SYSTEM_PREFIX);
-        if is_remarkable || is_system {
-            if !self.remark_publish(key, publish) {
-                self.count_received(key, 1, publish.body.len() as u64);
-                return (0, Flow::Continue);
-            }
+            publisher.client.verbose | publisher.client.pedantic | publisher.is_watched;
+        if is_remarkable {
+            self.remark_publish(key, publish, true);
             input.rest = &[];
         } else if !input.stays_with_subject(publish) && self.deliver_alone(key, found, publish) {
             self.count_received(key, 1, publish.body.len() as u64);
@@ -165,12 +164,12 @@ impl Engine {
         self.stats.in_bytes += bytes;
     }
 
-    /// What some publishes need besides delivery: `+OK`, the pedantic check, a trace line, a
-    /// refusal. False if the message goes no further.
+    /// What some publishes need besides delivery, or instead of it: `+OK`, the pedantic check, a trace line, a
+    /// refusal.
     #[inline(never)]
-    fn remark_publish(&mut self, key: ConnKey, publish: &Publish<'_>) -> bool {
+    fn remark_publish(&mut self, key: ConnKey, publish: &Publish<'_>, is_allowed: bool) {
         let Some(publisher) = self.connections.find_mut(key) else {
-            return false;
+            return;
         };
         let was_announced = std::mem::take(&mut publisher.is_body_announced);
         let (pedantic, verbose) = (publisher.client.pedantic, publisher.client.verbose);
@@ -180,14 +179,11 @@ impl Engine {
         if pedantic && !was_announced {
             self.check_publish_subject(key, publish.subject);
         }
-        if publish.subject.starts_with(SYSTEM_PREFIX) {
+        if !is_allowed {
             self.refuse_publish(key, publish.subject);
-            return false;
-        }
-        if verbose {
+        } else if verbose {
             self.enqueue(key, encode::OK);
         }
-        true
     }
 
     /// The line of a publish is there, its body is not: what depends on the line alone is
@@ -205,22 +201,6 @@ impl Engine {
     fn check_publish_subject(&mut self, key: ConnKey, subject: &[u8]) {
         if !subject::is_valid_literal(subject) {
             self.enqueue_error(key, ProtocolError::InvalidPublishSubject.wire_text());
-        }
-    }
-
-    #[cold]
-    fn refuse_publish(&mut self, key: ConnKey, subject: &[u8]) {
-        self.enqueue_error(
-            key,
-            &format!("Permissions Violation for Publish to {}", Quoted(subject)),
-        );
-        if let Some(connection) = self.connections.find(key) {
-            let user = Quoted(connection.client.user().as_bytes());
-            let text = format_args!(
-                "Publish Violation - User {user}, Subject {}",
-                Quoted(subject)
-            );
-            self.log.add(Level::Error, &connection.peer, text);
         }
     }
 
@@ -277,6 +257,17 @@ impl Engine {
             );
             self.log.add(Level::Trace, &connection.peer, text);
         }
+        let filter = match &connection.rights {
+            None => None,
+            Some(rights) => {
+                let permissions = rights.permissions();
+                if !permissions.may_subscribe(subject, queue) {
+                    self.refuse_subscription(key, subject, queue, sid);
+                    return Flow::Continue;
+                }
+                permissions.filter_for(subject, queue)
+            }
+        };
         let max = self.limits.subscriptions_max;
         if max > 0 && connection.subs.len() >= max {
             let text = ProtocolError::MaxSubscriptions.wire_text();
@@ -286,10 +277,14 @@ impl Engine {
             return Flow::Continue;
         }
         let verbose = connection.client.verbose;
-        match self
-            .interest
-            .subscribe(key, &mut connection.subs, subject, queue, sid)
-        {
+        match self.interest.subscribe_filtered(
+            key,
+            &mut connection.subs,
+            subject,
+            queue,
+            sid,
+            filter,
+        ) {
             Ok(Inserted::New(_) | Inserted::Duplicate(_)) if verbose => {
                 self.enqueue(key, encode::OK)
             }
@@ -383,48 +378,8 @@ impl Engine {
         Flow::Continue
     }
 
-    fn handle_connect(&mut self, edge: &mut impl Edge, key: ConnKey, json: &[u8]) -> Flow {
-        let Some(connection) = self.connections.find_mut(key) else {
-            return Flow::Closed;
-        };
-        connection.last_activity = self.now;
-        let parsed = match connect::parse_connect(json) {
-            Ok(parsed) => parsed,
-            Err(error) => return self.refuse_json(edge, key, &error),
-        };
-        if connection.is_traced {
-            // The raw line, unless it holds a password or the like.
-            if parsed.has_secret {
-                let text = format_args!("->> [CONNECT {}]", parsed.public());
-                self.log.add(Level::Trace, &connection.peer, text);
-            } else {
-                let text = format_args!("->> [CONNECT {}]", Printable(json));
-                self.log.add(Level::Trace, &connection.peer, text);
-            }
-        }
-        if let Err(error) = connection.client.handle_connect(parsed) {
-            let reason = match error {
-                ProtocolError::NoRespondersRequiresHeaders => {
-                    CloseReason::NoRespondersRequiresHeaders
-                }
-                _ => CloseReason::BadClientProtocol,
-            };
-            self.log.add(
-                Level::Error,
-                &connection.peer,
-                format_args!("{}", error.wire_text()),
-            );
-            self.end_with_error(edge, key, error.wire_text(), reason);
-            return Flow::Closed;
-        }
-        if connection.client.verbose {
-            self.enqueue(key, encode::OK);
-        }
-        Flow::Continue
-    }
-
     #[cold]
-    fn refuse_json(
+    pub(super) fn refuse_json(
         &mut self,
         edge: &mut impl Edge,
         key: ConnKey,

@@ -113,7 +113,7 @@ impl Engine {
             name,
             lang,
             version,
-            user,
+            ..
         } = connection
             .client
             .texts
@@ -138,7 +138,7 @@ impl Engine {
             name,
             lang,
             version,
-            user,
+            user: connection.user_name().into(),
             subjects,
         })
     }

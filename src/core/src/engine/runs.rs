@@ -119,7 +119,7 @@ impl Fanout<'_> {
         };
         let is_first = connection.run_round != round;
         connection.run_round = round;
-        is_first && !connection.is_traced && (!are_headed || connection.client.headers)
+        is_first && !connection.is_watched && (!are_headed || connection.client.headers)
     }
 
     /// How many messages of `tail_len` may be handed on at once, if all receivers are to get

@@ -107,10 +107,37 @@ pub struct ConnSnapshot {
     pub lang: Box<str>,
     /// `version` of its CONNECT.
     pub version: Box<str>,
-    /// `user` of its CONNECT, as sent.
+    /// Who logged in, else `user` of its CONNECT, as sent.
     pub user: Box<str>,
     /// Subjects of its subscriptions, if asked for. Bytes, since subjects are.
     pub subjects: Vec<Box<[u8]>>,
+}
+
+impl ConnSnapshot {
+    /// A connection that has done nothing yet.
+    pub(crate) fn new(cid: u64, ip: IpAddr, port: u16, start: Time) -> Self {
+        ConnSnapshot {
+            cid,
+            ip,
+            port,
+            start,
+            last_activity: start,
+            stop: None,
+            rtt: None,
+            pending_bytes: 0,
+            in_msgs: 0,
+            in_bytes: 0,
+            out_msgs: 0,
+            out_bytes: 0,
+            subscriptions: 0,
+            stalls: 0,
+            name: Box::default(),
+            lang: Box::default(),
+            version: Box::default(),
+            user: Box::default(),
+            subjects: Vec::new(),
+        }
+    }
 }
 
 /// One subscription, as `/subsz?subs=1` reports it.

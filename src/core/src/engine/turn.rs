@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::connection::Life;
 use super::deliver::Input;
+use super::login::Gate;
 use super::operations::Flow;
 use super::{Edge, Engine, Level, Limits, Mutant, Ready, Received};
 use crate::client::CloseReason;
@@ -336,12 +337,20 @@ impl Engine {
             return;
         };
         let mut needed = connection.input_needed;
+        let connection_is_guarded = connection.gate != Gate::Open;
         let mut has_backlog = false;
         let mut at = 0;
         if is_worth_a_look(input.len(), needed) {
             needed = 0;
             let mut limits = self.parse_limits(key);
+            let mut is_guarded = connection_is_guarded;
             while at < input.len() {
+                if is_guarded {
+                    if !self.admits(edge, key, input[at]) {
+                        return;
+                    }
+                    is_guarded = self.is_guarded(key);
+                }
                 let (end, run_len, flow) = if let Some((publish, len)) =
                     proto::parse_publish(&input[at..], &limits)
                 {

@@ -6,9 +6,12 @@
 //! are ruled out by comparing a 32-bit print. A result that fell behind by more than the log holds is
 //! built anew.
 
+use std::sync::Arc;
+
 use super::hash::Hashes;
 use super::match_set::Receiver;
 use super::subs::{ConnKey, SubId};
+use crate::permissions::DeliveryFilter;
 use crate::subject;
 
 /// The print of a pattern that begins with a wildcard: it may concern any subject.
@@ -65,6 +68,7 @@ pub(super) struct Change {
     weight: u32,
     subject_len: u32,
     sid_len: u32,
+    filter: Option<Arc<DeliveryFilter>>,
     text: Vec<u8>,
 }
 
@@ -82,6 +86,7 @@ impl Change {
             queue,
             queue_hash: self.queue_hash,
             weight: self.weight,
+            filter: self.filter.as_ref(),
         }
     }
 }
@@ -131,6 +136,7 @@ impl Changes {
             weight: receiver.weight,
             subject_len: pattern.len() as u32,
             sid_len: receiver.sid.len() as u32,
+            filter: receiver.filter.cloned(),
             text: self
                 .changes
                 .get_mut(at)

@@ -115,6 +115,8 @@ impl Interest {
                 "home of {id:?}"
             );
         }
+        let filtered = self.subs.iter().filter(|(_, sub)| sub.is_filtered());
+        assert_eq!(filtered.count(), self.filters.len(), "filters are of some");
         let hash_of = |subject: &[u8]| fold(self.hashes.text(subject));
         let literals = self
             .literals
@@ -140,7 +142,7 @@ impl Interest {
                 .iter()
                 .filter(|(_, sub)| subject::matches(sub.subject(), subject))
             {
-                set.build_push(Receiver::new(id, sub), &mut spare);
+                set.build_push(Receiver::new(id, sub, &self.filters), &mut spare);
             }
             set.hash = self.hashes.text(subject);
             set.set_literal_shards(self.remotes.literal(set.hash));

@@ -4,11 +4,15 @@
 //! then patched as subscriptions come and go; what a removed receiver leaves in the text is garbage until
 //! the next build.
 
+use std::sync::Arc;
+
 use hashbrown::HashTable;
 
+use super::filters::Filters;
 use super::hash::spread;
 use super::remote::{key_of_shard, shard_of_key};
 use super::subs::{ConnKey, Sub, SubId};
+use crate::permissions::DeliveryFilter;
 use crate::shard_set::ShardSet;
 
 /// Where a delivery line begins, for a connection that takes headers; without its first byte it is the verb
@@ -118,10 +122,12 @@ pub(super) struct Receiver<'a> {
     pub(super) queue_hash: u32,
     /// Members it stands for, if it is another shard's.
     pub(super) weight: u32,
+    /// What is kept from it.
+    pub(super) filter: Option<&'a Arc<DeliveryFilter>>,
 }
 
 impl<'a> Receiver<'a> {
-    pub(super) fn new(id: SubId, sub: &'a Sub) -> Self {
+    pub(super) fn new(id: SubId, sub: &'a Sub, filters: &'a Filters) -> Self {
         Self {
             sub: id,
             conn: sub.conn(),
@@ -129,7 +135,13 @@ impl<'a> Receiver<'a> {
             queue: sub.queue_name(),
             queue_hash: sub.queue_hash(),
             weight: shard_of_key(sub.conn()).map_or(0, |_| sub.max as u32),
+            filter: filters.of(id, sub),
         }
+    }
+
+    /// Whether what is published to `subject` is kept from it.
+    fn is_denied(&self, subject: &[u8]) -> bool {
+        self.filter.is_some_and(|filter| filter.denies(subject))
     }
 }
 
@@ -283,6 +295,9 @@ impl MatchSet {
             }
             return;
         }
+        if receiver.is_denied(self.subject()) {
+            return;
+        }
         let Some(target) = self.add_prefix(&receiver) else {
             return;
         };
@@ -340,6 +355,9 @@ impl MatchSet {
                 self.groups.len() - 1
             });
             self.add_members(at, receiver, shard);
+            return;
+        }
+        if receiver.is_denied(self.subject()) {
             return;
         }
         let Some(target) = self.add_prefix(receiver) else {

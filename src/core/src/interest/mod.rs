@@ -18,6 +18,7 @@
 //! - `literals` and `trie`: where a subscription is filed, by whether it has a wildcard.
 //! - `match_set`: a result; `cache`: results kept, each in a `slot`; `doorkeeper`: which are worth it;
 //!   `changes`: what kept results still have to learn.
+//! - `filters`: what permissions keep from a subscription that is wider than they are.
 //! - `inspect`: figures for monitoring, and the table's check of itself.
 
 mod announced;
@@ -25,6 +26,7 @@ mod arena;
 mod cache;
 mod changes;
 mod doorkeeper;
+mod filters;
 mod hash;
 mod inspect;
 mod lists;
@@ -41,12 +43,15 @@ mod token;
 mod trie;
 
 use std::fmt;
+use std::sync::Arc;
 
+use crate::permissions::DeliveryFilter;
 use crate::shard_set::ShardSet;
 use crate::subject;
 use announced::Announced;
 use cache::{Cache, SLOT_EMPTY, SLOT_LAST};
 use changes::Changes;
+use filters::Filters;
 use hash::{Hashes, fold, spread};
 use lists::Lists;
 use literals::Literals;
@@ -122,6 +127,7 @@ struct Counts {
 pub struct Interest {
     hashes: Hashes,
     subs: Subs,
+    filters: Filters,
     sids: SplitTable<SidKey>,
     lists: Lists,
     literals: Literals,
@@ -150,6 +156,7 @@ impl Interest {
         Self {
             hashes: Hashes::new(seed),
             subs: Subs::default(),
+            filters: Filters::default(),
             sids: SplitTable::default(),
             lists: Lists::default(),
             literals: Literals::default(),
@@ -230,6 +237,22 @@ impl Interest {
         queue: Option<&[u8]>,
         sid: &[u8],
     ) -> Result<Inserted, InvalidSubject> {
+        self.subscribe_filtered(conn, conn_subs, subject, queue, sid, None)
+    }
+
+    /// The same for a subscription that some of what it asks for is kept from.
+    ///
+    /// # Errors
+    /// As [`subscribe`](Self::subscribe).
+    pub fn subscribe_filtered(
+        &mut self,
+        conn: ConnKey,
+        conn_subs: &mut ConnSubs,
+        subject: &[u8],
+        queue: Option<&[u8]>,
+        sid: &[u8],
+        filter: Option<Arc<DeliveryFilter>>,
+    ) -> Result<Inserted, InvalidSubject> {
         let sid_hash = self.hashes.sid(conn.0, sid, b"");
         if let Some(id) = self.find_hashed(sid_hash, conn, sid) {
             return Ok(Inserted::Duplicate(id));
@@ -257,8 +280,10 @@ impl Interest {
             queue,
             queue_hash,
             weight: 0,
+            filter: filter.as_ref(),
         };
         self.file(id, subject, &receiver);
+        self.filters.set(id, &mut self.subs[id], filter.clone());
         if let Some(announced) = &mut self.announced {
             announced.add(&self.hashes, subject, queue);
         }
@@ -281,10 +306,33 @@ impl Interest {
         let key = self.sids.remove(spread(sid_hash), |key| key.sub == id);
         debug_assert!(key.is_some(), "{id:?} has no sid");
         self.unfile(id, &sub);
+        if sub.is_filtered() {
+            self.filters.forget(id);
+        }
         if let Some(announced) = &mut self.announced {
             announced.remove(&self.hashes, sub.subject(), sub.queue_name());
         }
         self.counts.removes += 1;
+    }
+
+    /// Changes what is kept from a subscription, from the next match on.
+    pub fn set_filter(&mut self, id: SubId, filter: Option<Arc<DeliveryFilter>>) {
+        let sub = &self.subs[id];
+        // What a literal subscription may not have at all it was not given.
+        let is_concerned = subject::has_wildcard(sub.subject());
+        if !is_concerned || (filter.is_none() && !sub.is_filtered()) {
+            return;
+        }
+        let receiver = Receiver::new(id, sub, &self.filters);
+        self.changes
+            .note(&self.hashes, false, sub.subject(), &receiver);
+        let receiver = Receiver {
+            filter: filter.as_ref(),
+            ..receiver
+        };
+        self.changes
+            .note(&self.hashes, true, sub.subject(), &receiver);
+        self.filters.set(id, &mut self.subs[id], filter.clone());
     }
 
     /// Removes at most `limit` subscriptions of a connection, oldest first; true when none is left.
@@ -375,7 +423,7 @@ impl Interest {
 
     /// Takes a record that is free already out of there.
     fn unfile(&mut self, id: SubId, sub: &Sub) {
-        let receiver = Receiver::new(id, sub);
+        let receiver = Receiver::new(id, sub, &self.filters);
         let subject = sub.subject();
         if sub.home == HOME_LITERAL {
             let hash = fold(self.hashes.text(subject));
@@ -448,6 +496,7 @@ impl Interest {
         let Self {
             hashes,
             subs,
+            filters,
             lists,
             literals,
             trie,
@@ -461,7 +510,7 @@ impl Interest {
         let set = cache.last_mut(subject, spare);
         let mut push = |members: &[SubId]| {
             for &id in members {
-                set.build_push(Receiver::new(id, &subs[id]), spare);
+                set.build_push(Receiver::new(id, &subs[id], filters), spare);
             }
         };
         trie.walk(hashes, subject, walk, |entry| push(lists.members(entry)));

@@ -170,6 +170,7 @@ impl Interest {
             queue,
             queue_hash,
             weight,
+            filter: None,
         };
         self.file(id, subject, &receiver);
     }

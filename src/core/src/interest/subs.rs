@@ -26,6 +26,9 @@ const NIL: u32 = u32::MAX;
 /// `Sub::home` of a literal subscription; any other value is a node of the trie.
 pub(super) const HOME_LITERAL: u32 = u32::MAX;
 
+/// Bit of `Sub::sid_len`: the table keeps a filter for the subscription. A sid is part of a control line, far below.
+const FILTERED: u32 = 1 << 31;
+
 /// One subscription.
 ///
 /// Exactly one cache line, so that counting a delivery touches one. The three texts share one allocation.
@@ -47,6 +50,7 @@ pub struct Sub {
     /// Its place in the list there, if there is more than one.
     pub(super) place: u32,
     subject_len: u32,
+    /// And [`FILTERED`].
     sid_len: u32,
     /// Keyed hash of the queue group name, 0 without a group.
     queue_hash: u32,
@@ -67,7 +71,20 @@ impl Sub {
 
     /// The client's own name for it.
     pub fn sid(&self) -> &[u8] {
-        &self.text[self.subject_len as usize..][..self.sid_len as usize]
+        &self.text[self.subject_len as usize..][..self.sid_bytes() as usize]
+    }
+
+    fn sid_bytes(&self) -> u32 {
+        self.sid_len & !FILTERED
+    }
+
+    /// Whether some messages are kept from it.
+    pub(super) fn is_filtered(&self) -> bool {
+        self.sid_len & FILTERED != 0
+    }
+
+    pub(super) fn set_filtered(&mut self, is_filtered: bool) {
+        self.sid_len = self.sid_bytes() | if is_filtered { FILTERED } else { 0 };
     }
 
     /// The queue group it is a member of.
@@ -76,7 +93,7 @@ impl Sub {
     }
 
     pub(super) fn queue_name(&self) -> &[u8] {
-        &self.text[(self.subject_len + self.sid_len) as usize..]
+        &self.text[(self.subject_len + self.sid_bytes()) as usize..]
     }
 
     pub(super) fn queue_hash(&self) -> u32 {

@@ -8,7 +8,9 @@
 use std::fmt;
 
 use serde::Deserializer as _;
-use serde::de::{Deserialize, Error as _, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserialize, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use crate::auth::Secret;
 
 /// What one CONNECT gave; `None` where the key was missing or `null`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,6 +35,14 @@ pub struct Connect {
     pub lang: Option<String>,
     /// Client library's version.
     pub version: Option<String>,
+    /// Password.
+    pub password: Option<Secret>,
+    /// Token.
+    pub token: Option<Secret>,
+    /// Public nkey.
+    pub nkey: Option<String>,
+    /// Signature over the nonce.
+    pub signature: Option<Secret>,
     /// Something in it is nobody's business: a password, a token, a key or a signature.
     pub has_secret: bool,
 }
@@ -125,14 +135,21 @@ impl<'de> Visitor<'de> for Document {
                 "name" => set_text(&mut connect.name, &mut map)?,
                 "lang" => set_text(&mut connect.lang, &mut map)?,
                 "version" => set_text(&mut connect.version, &mut map)?,
-                // Credentials that no option of this server reads yet still have to be text.
-                "pass" | "auth_token" => {
-                    let mut secret = None;
-                    set_text(&mut secret, &mut map)?;
-                    connect.has_secret |= secret.is_some();
+                "pass" => connect.has_secret |= set_secret(&mut connect.password, &mut map)?,
+                "auth_token" => connect.has_secret |= set_secret(&mut connect.token, &mut map)?,
+                // Those of 2.x may be anything, as unknown keys may: 1.2.0 does not read them.
+                "nkey" => {
+                    let shown: Option<AnyValue> = map.next_value()?;
+                    connect.has_secret |= shown.is_some();
+                    connect.nkey = shown.and_then(|any| any.0).or(connect.nkey);
                 }
-                // Those of 2.x may be anything, as unknown keys may.
-                "jwt" | "nkey" | "sig" => {
+                "sig" => {
+                    let shown: Option<AnyValue> = map.next_value()?;
+                    connect.has_secret |= shown.is_some();
+                    let text = shown.and_then(|any| any.0).map(Secret::new);
+                    connect.signature = text.or(connect.signature);
+                }
+                "jwt" => {
                     connect.has_secret |= map.next_value::<Option<IgnoredAny>>()?.is_some();
                 }
                 "tls_required" => set(&mut None::<bool>, &mut map)?,
@@ -144,7 +161,7 @@ impl<'de> Visitor<'de> for Document {
         Ok(connect)
     }
 
-    fn visit_seq<A: serde::de::SeqAccess<'de>>(self, _: A) -> Result<Connect, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, _: A) -> Result<Connect, A::Error> {
         Err(A::Error::custom("expected a JSON object, got an array"))
     }
 }
@@ -172,6 +189,67 @@ fn set_text<'de, A: MapAccess<'de>>(
         *field = Some(text);
     }
     Ok(())
+}
+
+/// The same for a text that must not be seen. Says whether there was one.
+fn set_secret<'de, A: MapAccess<'de>>(
+    field: &mut Option<Secret>,
+    map: &mut A,
+) -> Result<bool, A::Error> {
+    let mut text = None;
+    set_text(&mut text, map)?;
+    let is_given = text.is_some();
+    *field = text.map(Secret::new).or(field.take());
+    Ok(is_given)
+}
+
+/// A JSON value of any type, of which only a string matters.
+struct AnyValue(Option<String>);
+
+impl<'de> Deserialize<'de> for AnyValue {
+    fn deserialize<D: serde::Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        json.deserialize_any(AnyVisitor)
+    }
+}
+
+struct AnyVisitor;
+
+impl<'de> Visitor<'de> for AnyVisitor {
+    type Value = AnyValue;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<AnyValue, E> {
+        Ok(AnyValue(Some(text.to_owned())))
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<AnyValue, E> {
+        Ok(AnyValue(None))
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<AnyValue, E> {
+        Ok(AnyValue(None))
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<AnyValue, E> {
+        Ok(AnyValue(None))
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<AnyValue, E> {
+        Ok(AnyValue(None))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> Result<AnyValue, A::Error> {
+        while values.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(AnyValue(None))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<AnyValue, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(AnyValue(None))
+    }
 }
 
 /// A JSON string. Half of a surrogate pair (`"\ud800"`) is replaced, as in Go, where a `String` would be refused.
@@ -250,6 +328,20 @@ mod tests {
             br#"{"sig":""}"#,
         ] {
             assert!(parse_connect(hidden).unwrap().has_secret);
+        }
+        let all = br#"{"pass":"p","auth_token":"t","nkey":"U","sig":"s","nkey":null}"#;
+        let all = parse_connect(all).unwrap();
+        assert_eq!(all.password, Some(Secret::new("p")));
+        assert_eq!(all.token, Some(Secret::new("t")));
+        assert_eq!(all.nkey.as_deref(), Some("U"));
+        assert_eq!(all.signature, Some(Secret::new("s")));
+        for odd in [
+            &br#"{"nkey":[[1,{}],2]}"#[..],
+            br#"{"sig":{"a":[1]}}"#,
+            br#"{"nkey":1.5,"sig":true}"#,
+        ] {
+            let c = parse_connect(odd).unwrap();
+            assert!(c.has_secret && c.nkey.is_none() && c.signature.is_none());
         }
         assert!(
             !parse_connect(br#"{"pass":null,"jwt":null}"#)

@@ -106,6 +106,10 @@ pub enum ProtocolError {
     StaleConnection,
     /// `no_responders` without `headers`.
     NoRespondersRequiresHeaders,
+    /// Bad credentials, or something else in front of them.
+    AuthorizationViolation,
+    /// No credentials in time.
+    AuthorizationTimeout,
 }
 
 impl ProtocolError {
@@ -119,6 +123,8 @@ impl ProtocolError {
             ProtocolError::MaxConnections => "Maximum Connections Exceeded",
             ProtocolError::StaleConnection => "Stale Connection",
             ProtocolError::NoRespondersRequiresHeaders => "no responders requires headers support",
+            ProtocolError::AuthorizationViolation => "Authorization Violation",
+            ProtocolError::AuthorizationTimeout => "Authorization Timeout",
         }
     }
 }

@@ -114,12 +114,7 @@ impl World {
                 shared.sockets.all.push(socket);
                 self.conns.push(self.history.conns.len() - 1);
                 self.homes.push(client.plan.shard);
-                let opening = Opening {
-                    cid: id as u64 + 1,
-                    ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
-                    port: 1000,
-                    is_refused: false,
-                };
+                let opening = Opening::new(id as u64 + 1, IpAddr::V4(Ipv4Addr::LOCALHOST), 1000);
                 let shard = client.plan.shard;
                 shared.trace(format_args!(
                     "client {at}: is connection {id} on shard {shard}"

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::rc::Rc;
 
+use crate::auth::{Credentials, Login, Nonce, Refusal};
 use crate::client::CloseReason;
 use crate::engine::{Edge, Lane, Lanes, LogLine, Ready, Received, Sent};
 use crate::interest::ConnKey;
@@ -78,13 +79,29 @@ impl Wire {
 }
 
 /// All sockets, by connection key.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Wires {
     wires: Vec<Wire>,
+    /// What comes of a login.
+    pub(super) login: Login,
+    /// Logins that were asked for.
+    pub(super) logins: Vec<(ConnKey, Credentials, Option<Nonce>)>,
     /// Ends of the lanes to other engines, if there are any.
     pub(super) ends: Option<Ends>,
     /// Log lines in the order in which they came, before what was written behind them.
     pub(super) log: Vec<LogLine>,
+}
+
+impl Default for Wires {
+    fn default() -> Self {
+        Wires {
+            wires: Vec::new(),
+            login: Login::Refused(Refusal::default()),
+            logins: Vec::new(),
+            ends: None,
+            log: Vec::new(),
+        }
+    }
 }
 
 impl Wires {
@@ -293,6 +310,11 @@ impl Edge for Wires {
         } else {
             Sent::Bytes(sent)
         }
+    }
+
+    fn log_in(&mut self, key: ConnKey, shown: &Credentials, nonce: Option<&Nonce>) -> Login {
+        self.logins.push((key, shown.clone(), nonce.copied()));
+        self.login.clone()
     }
 
     fn arm_read(&mut self, key: ConnKey) {

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use super::wires::{Wire, Wires};
+use crate::auth::{AuthRules, Login};
 use crate::client::CloseReason;
 use crate::engine::connection::{Connection, Life, Pause};
 use crate::engine::{Engine, Limits, LogLine, Next, Opening, Setup};
@@ -34,8 +35,7 @@ pub(super) fn info() -> ServerInfo {
         port: 4222,
         headers: true,
         max_payload: 1024 * 1024,
-        ldm: false,
-        connect_urls: Vec::new(),
+        ..ServerInfo::default()
     }
 }
 
@@ -45,6 +45,7 @@ pub(super) fn setup(limits: Limits) -> Setup {
         shards: 1,
         limits,
         info: info(),
+        auth: AuthRules::default(),
         seed: 7,
         hash_seed: 7,
         closed_max: 4,
@@ -87,10 +88,8 @@ impl World {
         self.cids += 1;
         let ip = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let opening = Opening {
-            cid: self.cids,
-            ip,
-            port: 1000,
             is_refused,
+            ..Opening::new(self.cids, ip, 1000)
         };
         self.engine.open(&mut self.wires, key, opening, self.now);
         self.settle();
@@ -116,6 +115,14 @@ impl World {
 
     pub(super) fn connect(&mut self) -> ConnKey {
         self.connect_with("")
+    }
+
+    /// What came of a login that took time.
+    pub(super) fn decide(&mut self, key: ConnKey, cid: u64, login: Login) {
+        let now = self.now;
+        self.engine
+            .login_decided(&mut self.wires, key, cid, login, now);
+        self.settle();
     }
 
     /// Bytes that are there to read from now on; nothing is run.
@@ -249,8 +256,8 @@ impl World {
             match connection.life {
                 Life::Open => {
                     if let Some(pause) = connection.pause {
-                        // Who waits for room is told by the lane.
-                        let is_told = matches!(pause, Pause::Room { .. });
+                        // Who waits for room is told by the lane, who waits for a login by the edge.
+                        let is_told = matches!(pause, Pause::Room { .. } | Pause::Login);
                         assert!(is_told || is_looked_at, "the pause of {key:?} ends");
                     } else {
                         assert!(

@@ -1,0 +1,262 @@
+//! Who gets in: CONNECT, the time for it, and what a login that is decided brings.
+//!
+//! There is one gate. Until it is passed nothing but CONNECT is handled (gnatsd 1.2.0: any other first byte ends
+//! the connection). Whether credentials are right is the edge's to say, at once or later; meanwhile the
+//! connection rests like any other that is paused.
+
+use std::sync::Arc;
+
+use super::connection::Pause;
+use super::log::Level;
+use super::operations::Flow;
+use super::{Edge, Engine};
+use crate::auth::{Credentials, Login, Refusal, User, Who};
+use crate::client::CloseReason;
+use crate::interest::ConnKey;
+use crate::permissions::PublishGate;
+use crate::proto::quote::Printable;
+use crate::proto::{ProtocolError, connect, encode};
+use crate::time::Time;
+
+/// A connection in front of the gate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Gate {
+    /// Passed, or there is none.
+    Open,
+    /// CONNECT has to come until then.
+    Shut { until: Time },
+    /// CONNECT has come; its credentials are being checked.
+    Checking,
+}
+
+impl Engine {
+    /// The gate of a new connection. Asks for a look when its time is over.
+    pub(super) fn guard(&mut self, key: ConnKey) {
+        if !self.auth.is_required {
+            return;
+        }
+        let until = self.now + self.auth.timeout;
+        if let Some(connection) = self.connections.find_mut(key) {
+            connection.gate = Gate::Shut { until };
+            self.look_by(key, until);
+        }
+    }
+
+    /// Whether the operation that begins with `first` may be handled. If not, the connection has been ended, or
+    /// its peer is let in without having shown anything.
+    #[cold]
+    pub(super) fn admits(&mut self, edge: &mut impl Edge, key: ConnKey, first: u8) -> bool {
+        let Some(connection) = self.connections.find(key) else {
+            return false;
+        };
+        if connection.gate == Gate::Open || matches!(first, b'C' | b'c') {
+            return true;
+        }
+        match self.auth.anonymous.clone() {
+            Some(user) => {
+                self.let_in(key, user);
+                true
+            }
+            None => {
+                self.refuse_login(edge, key, &Refusal::default());
+                false
+            }
+        }
+    }
+
+    /// Whether the gate of a connection is still shut.
+    pub(super) fn is_guarded(&self, key: ConnKey) -> bool {
+        self.connections
+            .find(key)
+            .is_some_and(|c| c.gate != Gate::Open)
+    }
+
+    pub(super) fn handle_connect(
+        &mut self,
+        edge: &mut impl Edge,
+        key: ConnKey,
+        json: &[u8],
+    ) -> Flow {
+        let Some(connection) = self.connections.find_mut(key) else {
+            return Flow::Closed;
+        };
+        connection.last_activity = self.now;
+        let parsed = match connect::parse_connect(json) {
+            Ok(parsed) => parsed,
+            Err(error) => return self.refuse_json(edge, key, &error),
+        };
+        if connection.is_traced {
+            // The raw line, unless it holds a password or the like.
+            if parsed.has_secret {
+                let text = format_args!("->> [CONNECT {}]", parsed.public());
+                self.log.add(Level::Trace, &connection.peer, text);
+            } else {
+                let text = format_args!("->> [CONNECT {}]", Printable(json));
+                self.log.add(Level::Trace, &connection.peer, text);
+            }
+        }
+        connection.client.merge(parsed);
+        if !self.auth.is_required {
+            return self.finish_connect(edge, key);
+        }
+        // In this order: who shows nothing may be somebody, who shows something wrong is nobody.
+        let nothing = Credentials::default();
+        let shown = connection.client.credentials.as_deref().unwrap_or(&nothing);
+        let login = match &self.auth.anonymous {
+            Some(user) if shown.is_empty() => Login::Granted(Arc::clone(user)),
+            _ => edge.log_in(key, shown, connection.nonce.as_deref()),
+        };
+        if login == Login::Pending {
+            connection.gate = Gate::Checking;
+            connection.pause = Some(Pause::Login);
+            return Flow::Pause;
+        }
+        self.conclude(edge, key, login)
+    }
+
+    /// What came of a login that took time. Of no effect if the connection has ended meanwhile; `cid` tells, as a
+    /// key may have passed to another.
+    pub fn login_decided(
+        &mut self,
+        edge: &mut impl Edge,
+        key: ConnKey,
+        cid: u64,
+        login: Login,
+        now: Time,
+    ) {
+        self.now = now;
+        let Some(connection) = self.connections.find_mut(key) else {
+            return;
+        };
+        if !connection.is_open()
+            || connection.peer.cid != cid
+            || connection.pause != Some(Pause::Login)
+        {
+            return;
+        }
+        connection.pause = None;
+        self.conclude(edge, key, login);
+        self.heat(key);
+    }
+
+    fn conclude(&mut self, edge: &mut impl Edge, key: ConnKey, login: Login) -> Flow {
+        match login {
+            Login::Granted(user) => {
+                self.let_in(key, user);
+                self.finish_connect(edge, key)
+            }
+            Login::Refused(refusal) => {
+                self.refuse_login(edge, key, &refusal);
+                Flow::Closed
+            }
+            // An edge that has put it off twice: then there is nothing to go by.
+            Login::Pending => {
+                self.refuse_login(edge, key, &Refusal::default());
+                Flow::Closed
+            }
+        }
+    }
+
+    /// The rest of a CONNECT, once it is known who sent it.
+    fn finish_connect(&mut self, edge: &mut impl Edge, key: ConnKey) -> Flow {
+        let Some(connection) = self.connections.find_mut(key) else {
+            return Flow::Closed;
+        };
+        if let Err(error) = connection.client.accept() {
+            let reason = match error {
+                ProtocolError::NoRespondersRequiresHeaders => {
+                    CloseReason::NoRespondersRequiresHeaders
+                }
+                _ => CloseReason::BadClientProtocol,
+            };
+            let text = error.wire_text();
+            self.log
+                .add(Level::Error, &connection.peer, format_args!("{text}"));
+            self.end_with_error(edge, key, text, reason);
+            return Flow::Closed;
+        }
+        if connection.client.verbose {
+            self.enqueue(key, encode::OK);
+        }
+        Flow::Continue
+    }
+
+    /// Opens the gate for a user, and gives the connection what they may do and no more.
+    fn let_in(&mut self, key: ConnKey, user: Arc<User>) {
+        let Some(connection) = self.connections.find_mut(key) else {
+            return;
+        };
+        connection.gate = Gate::Open;
+        let permissions = user.permissions.clone();
+        let seed = self.hash_seed;
+        let is_the_same = connection.user.replace(user).is_some_and(|before| {
+            let had = before.permissions.as_ref();
+            match (had, &permissions) {
+                (None, None) => true,
+                (Some(had), Some(has)) => Arc::ptr_eq(had, has),
+                _ => false,
+            }
+        });
+        if is_the_same {
+            return;
+        }
+        let tracks = permissions
+            .as_ref()
+            .is_some_and(|permissions| permissions.responses().is_some());
+        connection.is_watched = connection.is_traced || tracks;
+        connection.rights =
+            permissions.map(|permissions| Box::new(PublishGate::new(permissions, seed)));
+        self.review_subscriptions(key);
+    }
+
+    fn refuse_login(&mut self, edge: &mut impl Edge, key: ConnKey, refusal: &Refusal) {
+        let Some(connection) = self.connections.find(key) else {
+            return;
+        };
+        if refusal.is_late {
+            return self.end_late_login(edge, key);
+        }
+        if let Some(detail) = refusal.detail {
+            self.log
+                .add(Level::Debug, &connection.peer, format_args!("{detail}"));
+        }
+        let nothing = Credentials::default();
+        let shown = connection.client.credentials.as_deref().unwrap_or(&nothing);
+        if self.auth.has_users {
+            let text = format_args!("Authorization Error - {}", Who(shown));
+            self.log.add(Level::Error, &connection.peer, text);
+        } else {
+            self.log.add(
+                Level::Error,
+                &connection.peer,
+                format_args!("Authorization Error"),
+            );
+        }
+        let text = ProtocolError::AuthorizationViolation.wire_text();
+        self.end_with_error(edge, key, text, CloseReason::AuthenticationFailure);
+    }
+
+    /// Ends a connection that has not logged in in time, if that is so.
+    pub(super) fn look_at_gate(&mut self, edge: &mut impl Edge, key: ConnKey) {
+        let Some(connection) = self.connections.find(key) else {
+            return;
+        };
+        match connection.gate {
+            Gate::Shut { until } if until <= self.now => self.end_late_login(edge, key),
+            Gate::Shut { until } => self.look_by(key, until),
+            Gate::Open | Gate::Checking => {}
+        }
+    }
+
+    fn end_late_login(&mut self, edge: &mut impl Edge, key: ConnKey) {
+        if let Some(connection) = self.connections.find(key) {
+            self.log.add(
+                Level::Debug,
+                &connection.peer,
+                format_args!("Authorization Timeout"),
+            );
+        }
+        let text = ProtocolError::AuthorizationTimeout.wire_text();
+        self.end_with_error(edge, key, text, CloseReason::AuthenticationTimeout);
+    }
+}
