@@ -1,8 +1,10 @@
 """Usage: scripts/interop.py SERVER [ARGUMENT...] -- an application's day with nats-py; see scripts/interop."""
 import asyncio
+import contextlib
 import re
 import subprocess
 import sys
+import threading
 
 import nats
 from nats.errors import NoRespondersError
@@ -73,21 +75,34 @@ async def application(url):
     assert not errors, errors
 
 
-def main():
-    server = subprocess.Popen([sys.argv[1], "-a", "127.0.0.1", "-p", "-1", *sys.argv[2:]],
+@contextlib.contextmanager
+def serve(*command):
+    """A server while it runs; gives its address. It has to end well."""
+    server = subprocess.Popen([command[0], "-a", "127.0.0.1", "-p", "-1", *command[1:]],
                               stderr=subprocess.PIPE, text=True)
+    lines = []
     try:
         for line in server.stderr:
+            lines.append(line)
             found = re.search(r"Listening for client connections on (\S+)", line)
             if found:
                 break
         else:
-            raise SystemExit("the server did not start")
-        asyncio.run(asyncio.wait_for(application("nats://" + found.group(1)), 30))
+            raise SystemExit("the server did not start:\n" + "".join(lines))
+        # Whoever does not read what it writes would stop it.
+        threading.Thread(target=server.stderr.read, daemon=True).start()
+        yield found.group(1)
     finally:
         server.terminate()
-    assert server.wait(5) == 0, "the server did not end well"
+        code = server.wait(5)
+    assert code == 0, "the server did not end well"
+
+
+def main():
+    with serve(*sys.argv[1:]) as address:
+        asyncio.run(asyncio.wait_for(application("nats://" + address), 30))
     print("interop: nats-py", nats.__version__ if hasattr(nats, "__version__") else "", *sys.argv[2:], "ok")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use gnatsd::config::{self, Outcome};
+use gnatsd::server::arguments;
 
 fn main() -> ExitCode {
     match config::load(std::env::args_os(), |name| std::env::var(name).ok()) {
@@ -14,6 +15,8 @@ fn main() -> ExitCode {
             warnings,
             stdout_notes,
         } => {
+            // As good as it gets: where the system does not allow it, they stay to be seen.
+            let _ = arguments::hide();
             for note in stdout_notes {
                 println!("{note}");
             }

@@ -12,6 +12,7 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 
 use crate::Result;
+use crate::demands::Demands;
 use crate::figure::Figure;
 use crate::scenarios::{Load, Scenario};
 use typed::{Cli, ShapeArgs};
@@ -48,6 +49,11 @@ Shapes (N stands right behind the name, or in an option as --subs; it may be lef
   idleN        N connections with one subscription each, and nothing else
   connectN     N connections at a time that come, are answered and go
   subchurnN    N times a second SUB and UNSUB, beside requests of others; 0 is without
+  handshakesN
+               N times a second a client that shakes hands (TLS), is answered and goes,
+               beside 100 others that ping
+  loginsN      N times a second a client with a password that the server has as a hash
+               (bcrypt), beside another that pings
   hotN, uniformN, zipfN
                N subscriptions held, 1 in 10 a wildcard; messages on eight of the
                subjects, on all alike, on some more often than on others
@@ -105,6 +111,10 @@ pub(crate) struct Plan {
     pub(crate) rounds: usize,
     /// Load of one measurement; server and pid are filled in later.
     pub(crate) load: Load,
+    /// Whether servers are started with TLS.
+    pub(crate) is_secure: bool,
+    /// Entries of a policy that is to be measured against none.
+    pub(crate) policy: Option<usize>,
     /// CPUs of the server: `0`, or `0,1`.
     pub(crate) server_cpus: String,
     /// CPU of the generator; `None` leaves it to the scheduler.
@@ -129,6 +139,16 @@ pub(crate) struct Plan {
     pub(crate) record: Option<String>,
     /// Where such folders are.
     pub(crate) runs: PathBuf,
+}
+
+impl Plan {
+    /// What every server is to ask of its clients.
+    pub(crate) fn demands(&self) -> Demands {
+        Demands {
+            is_secure: self.is_secure,
+            ..Demands::default()
+        }
+    }
 }
 
 /// Reads the arguments after the program's name.

@@ -1,4 +1,5 @@
-//! What it costs to cross between shards, as ratios, and the most that it may: the result of [`crate::crossing`].
+//! What something costs against something else, as ratios, and the most that it may. Here: crossing between shards,
+//! the result of [`crate::crossing`]; a policy is in [`crate::policy`].
 //!
 //! Two questions. What does a delivery cost when it crosses, against one that does not? And do publishers of one
 //! subject add up when half of them are on each shard: does a delivery cost what it costs the mean of one
@@ -45,7 +46,7 @@ pub(crate) struct Claim {
 }
 
 /// A scenario and where its connections are.
-type Place = (Scenario, &'static str);
+pub(crate) type Place<'a> = (Scenario, &'a str);
 
 /// All ratios that were measured, in the order of the scenarios.
 pub(crate) fn of(cells: &[Cell]) -> Vec<Claim> {
@@ -98,15 +99,15 @@ fn one_publisher(scenarios: &[Scenario], bytes: usize) -> Option<Scenario> {
 /// The ratio of `above` to the mean of `below`, which `against` names; `None` when no round has them all.
 ///
 /// Rounds in which none of them was disturbed count, and only if there is not one, the others.
-fn claim(
+pub(crate) fn claim(
     cells: &[Cell],
     against: String,
-    above: Place,
-    below: &[Place],
+    above: Place<'_>,
+    below: &[Place<'_>],
     at_most: Option<f64>,
 ) -> Option<Claim> {
     let of = format!("{} {}", above.0, above.1);
-    let samples = |place: &Place| -> Option<&[Sample]> {
+    let samples = |place: &Place<'_>| -> Option<&[Sample]> {
         let mut cells = cells.iter();
         let cell = cells.find(|cell| (cell.scenario, &*cell.server) == *place)?;
         Some(&cell.samples)

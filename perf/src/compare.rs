@@ -13,8 +13,10 @@ use crate::args::Plan;
 use crate::cells::{Cell, Sample};
 use crate::cpu;
 use crate::crossing::Placing;
+use crate::demands::{Demands, Files, User};
 use crate::foreign::{Foreign, Places, Watch};
 use crate::peers::{self, Peer, Running};
+use crate::policy;
 use crate::progress::Steps;
 use crate::record::{Folder, Record};
 use crate::report::Outcome;
@@ -47,8 +49,31 @@ pub(crate) fn run(plan: &Plan) -> Result<()> {
     {
         return Err("server and generator need a CPU each".into());
     }
-    let sites: Vec<_> = peers.into_iter().map(|peer| (peer, None)).collect();
+    let peers = peers
+        .into_iter()
+        .flat_map(|peer| with_users(peer, plan.policy));
+    let sites: Vec<_> = peers.map(|peer| (peer, None)).collect();
     measure(plan, &sites)
+}
+
+/// A server as it is; where a policy of so many entries is to be measured, with a user who has none, and with the
+/// same who has it.
+fn with_users(peer: Peer, policy: Option<usize>) -> Vec<Peer> {
+    let Some(count) = policy else {
+        return vec![peer];
+    };
+    let with = |name: String, user| Peer {
+        name,
+        demands: Demands {
+            user,
+            ..peer.demands
+        },
+        ..peer.clone()
+    };
+    vec![
+        with(peer.name.clone(), User::Plain),
+        with(policy::name(&peer.name, count), User::Policy(count)),
+    ]
 }
 
 /// As [`run`], with these servers, and where connections are to lie in each.
@@ -60,7 +85,8 @@ pub(crate) fn measure(plan: &Plan, sites: &[(Peer, Option<Placing>)]) -> Result<
     if let Some(cpu) = plan.client_cpu {
         cpu::pin_to(cpu)?;
     }
-    let sites = probe(sites, &plan.server_cpus);
+    let files = Files::create()?;
+    let sites = probe(sites, plan, &files);
     if sites.is_empty() {
         return Err("no server to measure".into());
     }
@@ -69,7 +95,7 @@ pub(crate) fn measure(plan: &Plan, sites: &[(Peer, Option<Placing>)]) -> Result<
     {
         return Err(format!("no server to compare with is called {name:?}").into());
     }
-    let mut comparison = Comparison::new(plan, sites)?;
+    let mut comparison = Comparison::new(plan, sites, files)?;
     comparison.rounds();
     let record = comparison.record();
     let text = summary::text(&record);
@@ -85,11 +111,14 @@ pub(crate) fn measure(plan: &Plan, sites: &[(Peer, Option<Placing>)]) -> Result<
 }
 
 /// The servers that start, with their versions.
-fn probe(sites: &[(Peer, Option<Placing>)], cpus: &str) -> Vec<Site> {
-    let peers = sites.iter().map(|(peer, _)| peer.clone()).collect();
-    let found = peers::probe(peers, cpus).into_iter();
+fn probe(sites: &[(Peer, Option<Placing>)], plan: &Plan, files: &Files) -> Vec<Site> {
+    let peers = sites.iter().map(|(peer, _)| Peer {
+        demands: peer.demands.and(plan.demands()),
+        ..peer.clone()
+    });
+    let found = peers::probe(peers.collect(), &plan.server_cpus, files).into_iter();
     let site = |(peer, version): (Peer, String)| {
-        let (_, placing) = sites.iter().find(|(other, _)| *other == peer)?;
+        let (_, placing) = sites.iter().find(|(other, _)| other.name == peer.name)?;
         let placing = *placing;
         Some(Site {
             peer,
@@ -110,10 +139,11 @@ struct Comparison<'a> {
     begin: Instant,
     rounds_done: usize,
     steps: Steps,
+    files: Files,
 }
 
 impl<'a> Comparison<'a> {
-    fn new(plan: &'a Plan, sites: Vec<Site>) -> Result<Self> {
+    fn new(plan: &'a Plan, sites: Vec<Site>, files: Files) -> Result<Self> {
         let places = Places {
             server: cpu::listed(&plan.server_cpus)?,
             client: plan.client_cpu,
@@ -135,6 +165,7 @@ impl<'a> Comparison<'a> {
             begin: Instant::now(),
             rounds_done: 0,
             steps: Steps::new(windows as u64),
+            files,
         })
     }
 
@@ -181,7 +212,8 @@ impl<'a> Comparison<'a> {
     fn window(&mut self, round: usize, cell: usize, site: usize) {
         let measure = || -> Result<Sample> {
             let site = &self.sites[site];
-            let (outcome, foreign) = site.measure(self.plan, &self.places, &self.cells[cell])?;
+            let cell = &self.cells[cell];
+            let (outcome, foreign) = site.measure(self.plan, &self.places, cell, &self.files)?;
             Ok(Sample {
                 round,
                 outcome,
@@ -259,10 +291,17 @@ impl Site {
     /// Starts the server, puts the load on it, and looks who else is there.
     ///
     /// The window of the others' load has the warm-up in it, and the connecting.
-    fn measure(&self, plan: &Plan, places: &Places, cell: &Cell) -> Result<(Outcome, Foreign)> {
-        let server = Running::start(&self.peer, &plan.server_cpus)?;
+    fn measure(
+        &self,
+        plan: &Plan,
+        places: &Places,
+        cell: &Cell,
+        files: &Files,
+    ) -> Result<(Outcome, Foreign)> {
+        let demands = self.peer.demands.and(cell.scenario.shape.demands());
+        let server = Running::start(&self.peer, demands, &plan.server_cpus, files)?;
         let load = Load {
-            server: server.address.clone(),
+            server: server.target.clone(),
             server_pid: Some(server.pid()),
             fillers: self.placing.map_or(0, Placing::fillers),
             ..plan.load.clone()

@@ -135,6 +135,7 @@ fn server(name: &str, program: &str, cores: usize) -> Peer {
     Peer {
         name: name.to_owned(),
         command,
+        config: vec!["-c".to_owned(), "{config}".to_owned()],
         ..Peer::default()
     }
 }

@@ -55,7 +55,8 @@ impl Figure {
             Shape::Idle(_) => &[Figure::Memory, Figure::Idle],
             Shape::RequestReply => &[Figure::Cpu, Figure::P50],
             Shape::Flooded => &[Figure::P50],
-            Shape::Open(_) | Shape::SubscriptionChurn(_) => &[Figure::P99],
+            Shape::Handshakes(_) => &[Figure::P99, Figure::Cpu],
+            Shape::Open(_) | Shape::SubscriptionChurn(_) | Shape::Logins(_) => &[Figure::P99],
             _ => &[Figure::Cpu],
         }
     }

@@ -137,11 +137,11 @@ mod tests {
             .port();
         thread::spawn(move || serve(port).map_err(|e| e.to_string()));
         let load = Load {
-            server: format!("127.0.0.1:{port}"),
+            server: format!("127.0.0.1:{port}").into(),
             stop: Stop::Messages(20_000),
             ..Load::default()
         };
-        while TcpStream::connect(&load.server).is_err() {
+        while TcpStream::connect(&load.server.address).is_err() {
             thread::yield_now();
         }
         for (name, counted) in [

@@ -6,15 +6,17 @@
 //! | --- | --- |
 //! | `args` | the command line |
 //! | `wire`, `scanner`, `lengths` | one connection: bytes out, messages counted coming back |
+//! | `target`, `tls` | where a load goes, who it is there; TLS, handshake and records |
 //! | `scenarios` | the shapes of load: flow (`pub` to `pairs`), request/reply, idle |
 //! | `cpu`, `machine` | pinning, processor time and memory from `/proc`; what machine this is |
 //! | `report`, `figure` | what one run came to, and which of its numbers is compared |
 //! | `progress` | a bar for long runs |
 //! | `peers`, `program` | the servers of a comparison, where they are and how they start |
+//! | `demands` | what a server is to ask of its clients: TLS, a user, permissions |
 //! | `compare`, `sets`, `foreign` | rounds over servers and scenarios; who else used the CPUs meanwhile |
 //! | `cells`, `samples` | what was measured, and ratios of it, round by round |
 //! | `summary`, `record`, `plot` | tables, files and a picture of it |
-//! | `crossing`, `claims` | one shard and from shard to shard of one server, and what that is to cost |
+//! | `crossing`, `policy`, `claims` | what is to cost so much at most: from shard to shard, with permissions |
 //! | `floor` | a relay without any protocol work: the least a server can cost |
 
 #![forbid(unsafe_code)]
@@ -25,6 +27,7 @@ mod claims;
 mod compare;
 mod cpu;
 mod crossing;
+mod demands;
 mod figure;
 mod floor;
 mod foreign;
@@ -32,6 +35,7 @@ mod lengths;
 mod machine;
 mod peers;
 mod plot;
+mod policy;
 mod program;
 mod progress;
 mod record;
@@ -41,6 +45,8 @@ mod scanner;
 mod scenarios;
 mod sets;
 mod summary;
+mod target;
+mod tls;
 mod wire;
 
 use std::error::Error;

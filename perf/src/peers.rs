@@ -15,8 +15,10 @@ use serde_json::Value;
 
 use crate::Result;
 use crate::cpu;
+use crate::demands::{Demands, Files};
 use crate::program;
 use crate::scenarios::Scenario;
+use crate::target::Target;
 
 /// How long a server may take until it accepts connections, and then until it says INFO.
 const START_LIMIT: Duration = Duration::from_secs(10);
@@ -26,6 +28,9 @@ const PORT: &str = "{port}";
 
 /// Stands in a command for the port of a monitor.
 const MONITOR: &str = "{monitor}";
+
+/// Stands in a command for a configuration file, with what is demanded in it; it may be empty.
+const CONFIG: &str = "{config}";
 
 /// A server that can be started.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,18 +44,31 @@ pub(crate) struct Peer {
     pub(crate) install: Option<String>,
     /// Begins of the names of shapes it takes part in; all when empty.
     pub(crate) shapes: Vec<String>,
+    /// Words that have it read a configuration, `{config}` among them; they follow the command where something
+    /// is demanded.
+    pub(crate) config: Vec<String>,
+    /// What it is to ask of its clients in every scenario.
+    pub(crate) demands: Demands,
 }
 
 impl Peer {
     /// Whether it takes part.
     pub(crate) fn knows(&self, scenario: &Scenario) -> bool {
         let name = scenario.shape.to_string();
-        self.shapes.is_empty() || self.shapes.iter().any(|begin| name.starts_with(begin))
+        let is_listed =
+            self.shapes.is_empty() || self.shapes.iter().any(|begin| name.starts_with(begin));
+        is_listed && (self.takes_configuration() || !scenario.shape.demands().are_some())
+    }
+
+    /// Whether anything can be demanded of it.
+    pub(crate) fn takes_configuration(&self) -> bool {
+        let words = self.command.iter().chain(&self.config);
+        words.into_iter().any(|word| word.contains(CONFIG))
     }
 
     /// The command as somebody else could type it: the list's word for the program that was found.
     pub(crate) fn written(&self) -> Vec<String> {
-        let mut words = self.command.clone();
+        let mut words = self.with_config(self.demands);
         if let Some(word) = words.first_mut()
             && let Ok(program) = program::find(word)
         {
@@ -59,15 +77,27 @@ impl Peer {
         words
     }
 
-    /// The words to run, for these ports.
-    fn words(&self, port: u16, monitor: u16) -> Result<Vec<String>> {
-        let (first, rest) = self
-            .command
-            .split_first()
-            .ok_or("a command without words")?;
-        let program = program::find(first)?.path.to_string_lossy().into_owned();
-        let rest = rest.iter().map(|word| expand(word, port, monitor));
-        std::iter::once(Ok(program)).chain(rest).collect()
+    /// The command, and how to read a configuration if one is needed.
+    fn with_config(&self, demands: Demands) -> Vec<String> {
+        let config = self.config.iter().filter(|_| demands.are_some());
+        self.command.iter().chain(config).cloned().collect()
+    }
+
+    /// The program that is there.
+    fn program(&self) -> Result<String> {
+        let first = self.command.first().ok_or("a command without words")?;
+        let program = program::find(first)?;
+        Ok(program.path.to_string_lossy().into_owned())
+    }
+
+    /// The words to run.
+    fn words(&self, demands: Demands, places: &Places<'_>) -> Result<Vec<String>> {
+        if demands.are_some() && !self.takes_configuration() {
+            return Err(format!("it takes no configuration: no {CONFIG} in its command").into());
+        }
+        let words = self.with_config(demands);
+        let rest = words.iter().skip(1).map(|word| places.expand(word));
+        std::iter::once(self.program()).chain(rest).collect()
     }
 
     /// One line about a server that is not measured.
@@ -117,7 +147,7 @@ pub(crate) fn select(sources: &[String], only: &[String], is_lenient: bool) -> R
     let is_wanted = !only.is_empty() && !is_lenient;
     let mut found = Vec::new();
     for peer in peers {
-        match peer.words(0, 0) {
+        match peer.program() {
             Ok(_) => found.push(peer),
             Err(e) if is_wanted => return Err(peer.left_out(&e).into()),
             Err(e) => eprintln!("{}", peer.left_out(&e)),
@@ -135,10 +165,10 @@ pub(crate) fn select(sources: &[String], only: &[String], is_lenient: bool) -> R
 ///
 /// Two of the list are the same when version and arguments are; servers without a line on how to get them,
 /// such as two builds to compare, may be alike.
-pub(crate) fn probe(peers: Vec<Peer>, cpus: &str) -> Vec<(Peer, String)> {
+pub(crate) fn probe(peers: Vec<Peer>, cpus: &str, files: &Files) -> Vec<(Peer, String)> {
     let mut found: Vec<(Peer, String)> = Vec::new();
     for peer in peers {
-        let version = match Running::start(&peer, cpus) {
+        let version = match Running::start(&peer, peer.demands, cpus, files) {
             Ok(running) => running.version.clone(),
             Err(e) => {
                 eprintln!("{} left out: {e}", peer.name);
@@ -147,7 +177,8 @@ pub(crate) fn probe(peers: Vec<Peer>, cpus: &str) -> Vec<(Peer, String)> {
         };
         let twin = found.iter().find(|(other, known)| {
             let has_both = peer.install.is_some() && other.install.is_some();
-            has_both && *known == version && other.command[1..] == peer.command[1..]
+            let is_alike = other.command[1..] == peer.command[1..] && other.demands == peer.demands;
+            has_both && *known == version && is_alike
         });
         match twin.map(|(other, _)| format!("it is the same as {}, {version}", other.name)) {
             Some(why) => eprintln!("{}", peer.left_out(&why)),
@@ -173,12 +204,16 @@ fn from_source(source: &str) -> Result<Vec<Peer>> {
 fn from_json(text: &str) -> Result<Vec<Peer>> {
     let value: Value = serde_json::from_str(text)?;
     let form = "a list of {\"name\": text, \"command\": [text, ...]} is expected, \
-                with \"install\": text and \"shapes\": [text, ...] where they are of use";
+                with \"install\": text, \"shapes\" and \"config\": [text, ...] where they are of use";
     let strings = |value: &Value| -> Option<Vec<String>> {
         let words = value.as_array()?.iter();
         words.map(|word| word.as_str().map(str::to_owned)).collect()
     };
     let peer = |entry: &Value| {
+        let list = |name: &str| match &entry[name] {
+            Value::Null => Some(Vec::new()),
+            list => strings(list),
+        };
         Some(Peer {
             name: entry["name"].as_str()?.to_owned(),
             command: strings(&entry["command"]).filter(|words| !words.is_empty())?,
@@ -186,10 +221,9 @@ fn from_json(text: &str) -> Result<Vec<Peer>> {
                 Value::Null => None,
                 text => Some(text.as_str()?.to_owned()),
             },
-            shapes: match &entry["shapes"] {
-                Value::Null => Vec::new(),
-                list => strings(list)?,
-            },
+            shapes: list("shapes")?,
+            config: list("config")?,
+            demands: Demands::default(),
         })
     };
     let list = value.as_array().ok_or(form)?;
@@ -198,21 +232,32 @@ fn from_json(text: &str) -> Result<Vec<Peer>> {
         .collect()
 }
 
-/// One word of a command after the program, ready to run.
-fn expand(word: &str, port: u16, monitor: u16) -> Result<String> {
-    if let Some(name) = word.strip_prefix('$') {
-        return env::var(name).map_err(|_| format!("${name} is not set").into());
+/// What the words of a command stand for.
+#[derive(Debug)]
+struct Places<'a> {
+    port: u16,
+    monitor: u16,
+    config: &'a str,
+}
+
+impl Places<'_> {
+    /// One word of a command after the program, ready to run.
+    fn expand(&self, word: &str) -> Result<String> {
+        if let Some(name) = word.strip_prefix('$') {
+            return env::var(name).map_err(|_| format!("${name} is not set").into());
+        }
+        let word = word.replace(PORT, &self.port.to_string());
+        let word = word.replace(MONITOR, &self.monitor.to_string());
+        Ok(word.replace(CONFIG, self.config))
     }
-    let word = word.replace(PORT, &port.to_string());
-    Ok(word.replace(MONITOR, &monitor.to_string()))
 }
 
 /// A server that listens. It ends when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Running {
     child: Child,
-    /// `127.0.0.1:port`.
-    pub(crate) address: String,
+    /// Where it listens, and what it asks of its clients.
+    pub(crate) target: Target,
     /// The same of the monitor, for a command with `{monitor}`.
     pub(crate) monitor: String,
     /// What it says of itself in INFO: its version, and that of its language.
@@ -220,15 +265,21 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Starts a server on a free port of 127.0.0.1 and on these CPUs: `0`, `0,1`, `0-3`.
+    /// Starts a server on a free port of 127.0.0.1 and on these CPUs: `0`, `0,1`, `0-3`, with these demands.
     ///
     /// # Errors
-    /// When it cannot be started, ends at once, or does not listen within 10 s.
-    pub(crate) fn start(peer: &Peer, cpus: &str) -> Result<Self> {
+    /// When it cannot be started, knows no demands, ends at once, or does not listen within 10 s.
+    pub(crate) fn start(peer: &Peer, demands: Demands, cpus: &str, files: &Files) -> Result<Self> {
         let (port, monitor) = (free_port()?, free_port()?);
+        let config = files.configuration(&demands)?;
+        let places = Places {
+            port,
+            monitor,
+            config: &config.to_string_lossy(),
+        };
         let child = Command::new("taskset")
             .args(["-c", cpus])
-            .args(peer.words(port, monitor)?)
+            .args(peer.words(demands, &places)?)
             .env("GOMAXPROCS", cpu::listed(cpus)?.len().to_string())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -237,7 +288,11 @@ impl Running {
             .map_err(|e| format!("taskset: {e}"))?;
         let mut running = Self {
             child,
-            address: format!("127.0.0.1:{port}"),
+            target: Target {
+                address: format!("127.0.0.1:{port}"),
+                login: demands.login(),
+                is_secure: demands.is_secure,
+            },
             monitor: format!("127.0.0.1:{monitor}"),
             version: String::new(),
         };
@@ -253,7 +308,7 @@ impl Running {
     fn wait_until_listening(&mut self, peer: &Peer) -> Result<()> {
         let deadline = Instant::now() + START_LIMIT;
         loop {
-            if let Ok(stream) = TcpStream::connect(&self.address) {
+            if let Ok(stream) = TcpStream::connect(&self.target.address) {
                 self.version = version_of(&stream).map_err(|e| format!("{}: {e}", peer.name))?;
                 return Ok(());
             }
@@ -264,7 +319,7 @@ impl Running {
                 );
             }
             if Instant::now() > deadline {
-                return Err(format!("{} does not listen on {}", peer.name, self.address).into());
+                return Err(format!("{} does not listen on {}", peer.name, self.target).into());
             }
             thread::sleep(Duration::from_millis(5));
         }
@@ -301,96 +356,4 @@ fn free_port() -> Result<u16> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn words(line: &str) -> Vec<String> {
-        line.split_whitespace().map(str::to_owned).collect()
-    }
-
-    #[test]
-    fn the_list_of_the_repository_is_readable() {
-        let peers = from_json(include_str!("../peers.json")).unwrap();
-        let names: Vec<&str> = peers.iter().map(|peer| peer.name.as_str()).collect();
-        assert_eq!(
-            names,
-            ["uring", "epoll", "debian", "newest", "gnatsd-1x", "floor"]
-        );
-        for peer in &peers {
-            let has_port = peer.command.iter().any(|word| word == PORT);
-            assert!(has_port, "{}", peer.name);
-            let is_floor = peer.name == "floor";
-            assert_eq!(peer.install.is_none(), is_floor, "{}", peer.name);
-            assert_eq!(peer.knows(&"reqrep".parse().unwrap()), !is_floor);
-            for known in ["pub:16", "1to1:128", "mixed8:128", "fanout100:1024"] {
-                assert!(peer.knows(&known.parse().unwrap()), "{} {known}", peer.name);
-            }
-        }
-    }
-
-    #[test]
-    fn commands_on_the_command_line() {
-        let sources = ["a=sh -p {port}".to_owned(), "b=sh".to_owned()];
-        let peers = read(&sources, &[]).unwrap();
-        assert_eq!(peers[0].command, words("sh -p {port}"));
-        let peers = read(&sources, &["b".to_owned()]).unwrap();
-        assert_eq!(peers.len(), 1);
-        assert!(read(&sources, &["c".to_owned()]).is_err());
-        let again = [sources[0].clone(), sources[1].clone(), "a=cat".to_owned()];
-        let peers = read(&again, &[]).unwrap();
-        assert_eq!((peers.len(), &peers[0].command[..]), (2, &words("cat")[..]));
-    }
-
-    #[test]
-    fn what_is_not_there_is_left_out_unless_it_was_asked_for() {
-        let sources = words("a=sh b=./no/such/program");
-        assert_eq!(select(&sources, &[], false).unwrap().len(), 1);
-        let both = words("a b");
-        assert_eq!(select(&sources, &both, true).unwrap().len(), 1);
-        assert!(select(&sources, &both, false).is_err());
-        assert_eq!(select(&sources, &words("c a"), true).unwrap()[0].name, "a");
-        assert!(select(&sources[1..], &[], false).is_err());
-    }
-
-    #[test]
-    fn a_line_says_how_to_get_it() {
-        let peer = Peer {
-            name: "x".to_owned(),
-            install: Some("make x".to_owned()),
-            ..Peer::default()
-        };
-        assert_eq!(
-            peer.left_out(&"gone"),
-            "x left out: gone; to have it: make x"
-        );
-    }
-
-    #[test]
-    fn words_are_expanded() {
-        assert_eq!(expand("{port}", 7, 8).unwrap(), "7");
-        assert_eq!(expand("127.0.0.1:{port}", 7, 8).unwrap(), "127.0.0.1:7");
-        assert_eq!(expand("{monitor}", 7, 8).unwrap(), "8");
-        assert!(expand("$PERF_NO_SUCH_VARIABLE", 7, 8).is_err());
-        let peer = Peer {
-            command: words("no-such-program|{perf} floor --port {port}"),
-            ..Peer::default()
-        };
-        assert_eq!(peer.written()[..2], words("{perf} floor"));
-        assert_eq!(peer.words(7, 8).unwrap()[1..], words("floor --port 7"));
-    }
-
-    #[test]
-    fn another_form_is_refused() {
-        for text in [
-            "{}",
-            "[1]",
-            "[{\"name\":\"a\"}]",
-            "[{\"name\":\"a\",\"command\":[]}]",
-            "[{\"name\":\"a\",\"command\":[\"b\"],\"install\":1}]",
-            "[{\"name\":\"a\",\"command\":[\"b\"],\"shapes\":[1]}]",
-            "[",
-        ] {
-            assert!(from_json(text).is_err(), "{text}");
-        }
-    }
-}
+mod tests;

@@ -20,6 +20,7 @@ use crate::compare::Site;
 use crate::figure::Figure;
 use crate::machine;
 use crate::plot;
+use crate::policy;
 use crate::samples::Summary;
 use crate::scenarios::{Scenario, Stop};
 
@@ -65,9 +66,13 @@ impl Record<'_> {
             .unwrap_or(&cells[0])
     }
 
-    /// What crossing between shards came to; nothing unless this was about that.
+    /// What crossing between shards came to, or what a policy did; nothing unless this was about one of them.
     pub(crate) fn claims(&self) -> Vec<Claim> {
-        claims::of(&self.cells)
+        let mut claims = claims::of(&self.cells);
+        if let Some(count) = self.plan.policy {
+            claims.extend(policy::claims(&self.cells, count));
+        }
+        claims
     }
 
     /// What a scenario is compared by, the most telling first.
@@ -103,8 +108,9 @@ impl Record<'_> {
             0 => String::new(),
             count => format!(", {count} of {windows} windows disturbed by others"),
         };
+        let tls = if self.plan.is_secure { ", TLS" } else { "" };
         format!(
-            "{}, {} rounds of {stretch} in {:.0} s, server on CPU {}, {client}{disturbed}",
+            "{}, {} rounds of {stretch} in {:.0} s, server on CPU {}, {client}{tls}{disturbed}",
             today(),
             self.rounds_done,
             self.elapsed.as_secs_f64(),
@@ -152,6 +158,8 @@ impl Record<'_> {
             "window_bytes": plan.load.window_bytes,
             "server_cpus": plan.server_cpus,
             "client_cpu": plan.client_cpu,
+            "tls": plan.is_secure,
+            "policy": plan.policy,
             "foreign_max": plan.foreign_max,
             "reference": self.reference(),
             "elapsed_seconds": self.elapsed.as_secs_f64(),
@@ -190,6 +198,7 @@ impl Site {
             "name": self.peer.name,
             "version": self.version,
             "command": self.peer.written(),
+            "demands": self.peer.demands.to_json(),
         })
     }
 }

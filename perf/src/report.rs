@@ -33,6 +33,8 @@ pub(crate) struct Outcome {
     pub(crate) latency: Option<Latency>,
     /// Memory of idle connections.
     pub(crate) memory: Option<Memory>,
+    /// What became of clients that came by the clock.
+    pub(crate) arrivals: Option<Arrivals>,
 }
 
 /// Quantiles of a latency.
@@ -62,6 +64,32 @@ impl Latency {
             max: Duration::from_nanos(times.max()),
         })
     }
+
+    /// As an object, in ns.
+    fn to_json(self) -> Value {
+        let ns = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        json!({
+            "p50": ns(self.p50),
+            "p99": ns(self.p99),
+            "p999": ns(self.p999),
+            "max": ns(self.max),
+        })
+    }
+}
+
+impl fmt::Display for Latency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            p50,
+            p99,
+            p999,
+            max,
+        } = self;
+        write!(
+            f,
+            "p50 {p50:.1?}, p99 {p99:.1?}, p99.9 {p999:.1?}, max {max:.1?}"
+        )
+    }
 }
 
 /// Resident memory before and after connections were opened.
@@ -82,6 +110,17 @@ impl Memory {
     }
 }
 
+/// Clients that came by the clock; those who were let in are what is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Arrivals {
+    /// How many began to connect.
+    pub(crate) came: u64,
+    /// How many the server sent away, or let go.
+    pub(crate) refused: u64,
+    /// From the first system call to the answer, of those who were let in.
+    pub(crate) latency: Option<Latency>,
+}
+
 impl Outcome {
     /// The counts of a run; the rest is filled in by who measured it.
     pub(crate) fn new(scenario: &Scenario, counted: u64, elapsed: Duration) -> Self {
@@ -97,6 +136,7 @@ impl Outcome {
             generator_time: Duration::ZERO,
             latency: None,
             memory: None,
+            arrivals: None,
         }
     }
 
@@ -140,6 +180,8 @@ impl Outcome {
             Shape::Publish => "messages",
             Shape::RequestReply | Shape::Open(_) | Shape::SubscriptionChurn(_) => "round trips",
             Shape::Connect(_) => "connections",
+            Shape::Handshakes(_) => "handshakes",
+            Shape::Logins(_) => "logins",
             _ => "deliveries",
         }
     }
@@ -162,12 +204,13 @@ impl Outcome {
             "rss_peak": self.rss_peak,
         });
         if let Some(latency) = self.latency {
-            let ns = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-            value["latency_ns"] = json!({
-                "p50": ns(latency.p50),
-                "p99": ns(latency.p99),
-                "p999": ns(latency.p999),
-                "max": ns(latency.max),
+            value["latency_ns"] = latency.to_json();
+        }
+        if let Some(arrivals) = self.arrivals {
+            value["arrivals"] = json!({
+                "came": arrivals.came,
+                "refused": arrivals.refused,
+                "latency_ns": arrivals.latency.map(Latency::to_json),
             });
         }
         if let Some(memory) = self.memory {
@@ -222,17 +265,16 @@ impl fmt::Display for Outcome {
                 bytes as f64 / f64::from(1 << 20)
             )?;
         }
-        if let Some(Latency {
-            p50,
-            p99,
-            p999,
-            max,
-        }) = self.latency
-        {
-            writeln!(
-                f,
-                "  latency   p50 {p50:.1?}, p99 {p99:.1?}, p99.9 {p999:.1?}, max {max:.1?}"
-            )?;
+        if let Some(arrivals) = self.arrivals {
+            let Arrivals { came, refused, .. } = arrivals;
+            write!(f, "  arrivals  {came} came, {refused} refused")?;
+            if let Some(latency) = arrivals.latency {
+                write!(f, "; until answered {latency}")?;
+            }
+            writeln!(f)?;
+        }
+        if let Some(latency) = self.latency {
+            writeln!(f, "  latency   {latency}")?;
         }
         Ok(())
     }
@@ -273,6 +315,8 @@ mod tests {
             ("open1000:16", "round trips"),
             ("subchurn0:16", "round trips"),
             ("connect8", "connections"),
+            ("handshakes100", "handshakes"),
+            ("logins50", "logins"),
         ] {
             let scenario = name.parse().expect("a scenario");
             let outcome = Outcome::new(&scenario, 1000, Duration::from_secs(1));

@@ -65,6 +65,11 @@ impl Scanner {
         self.can_skip().then_some(self.missing + LOOK_BYTES)
     }
 
+    /// Whether what was seen last is where it should be, so that the bytes behind it need not be seen.
+    pub(crate) fn is_aligned(&self) -> bool {
+        self.can_skip() && !self.is_blind
+    }
+
     fn can_skip(&self) -> bool {
         self.lengths.is_some() && self.line.is_empty() && self.checker.is_none()
     }
@@ -75,7 +80,7 @@ impl Scanner {
         let position = self.position(lengths);
         let end = lengths.boundary_until(position + bytes_max as u64);
         let bytes = usize::try_from(end.checked_sub(position)?).ok()?;
-        (self.can_skip() && !self.is_blind && bytes > 0).then_some(bytes)
+        (self.is_aligned() && bytes > 0).then_some(bytes)
     }
 
     /// Counts bytes that nobody looks at. Those that are scanned next must fit.

@@ -14,6 +14,8 @@ use rustix::net::{RecvFlags, recv};
 use crate::Result;
 use crate::lengths::Lengths;
 use crate::scanner::{LINE_BYTES_MAX, Scanner};
+use crate::target::Target;
+use crate::tls::{Handshake, Session};
 
 /// How long a connection may make no progress before the run is given up.
 pub(crate) const STALL_LIMIT: Timespec = Timespec {
@@ -24,6 +26,9 @@ pub(crate) const STALL_LIMIT: Timespec = Timespec {
 /// How much one read takes, in bytes.
 pub(crate) const READ_BYTES: usize = 256 * 1024;
 
+/// The same where little comes; with TLS it is room for more than three records.
+pub(crate) const SMALL_READ_BYTES: usize = 64 * 1024;
+
 /// The answer to a server's PING.
 pub(crate) const PONG: &[u8] = b"PONG\r\n";
 
@@ -31,6 +36,8 @@ pub(crate) const PONG: &[u8] = b"PONG\r\n";
 #[derive(Debug)]
 pub(crate) struct Peer {
     stream: TcpStream,
+    /// What is between socket and protocol, if the server wants that.
+    tls: Option<Box<Session>>,
     /// What came in.
     pub(crate) scanner: Scanner,
     /// Whether the other end is the floor peer.
@@ -38,26 +45,28 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    /// Connects, reads INFO, sends CONNECT and waits for the answer to a PING.
+    /// Connects, reads INFO, begins TLS if that asks for it, sends CONNECT and waits for the answer to a PING.
     ///
     /// # Errors
-    /// No connection, no INFO, or a refusal.
-    pub(crate) fn connect(server: &str) -> Result<Self> {
-        let mut stream = dial(server)?;
+    /// No connection, no INFO, no TLS where it is wanted, or a refusal.
+    pub(crate) fn connect(server: &Target) -> Result<Self> {
+        let mut stream = dial(&server.address)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(Duration::from_secs(10)))?;
         let info = read_line(&mut stream).map_err(|e| format!("{server}: no INFO: {e}"))?;
-        if !info.starts_with("INFO ") {
-            return Err(format!("{server}: no INFO but {info:?}").into());
-        }
+        let tls = match server.begins_tls(&info)? {
+            true => Some(Box::new(Handshake::shake(&mut stream)?)),
+            false => None,
+        };
         stream.set_nonblocking(true)?;
         let is_floor = info.contains(r#""floor":true"#);
         let mut peer = Self {
             stream,
+            tls,
             scanner: Scanner::default(),
             is_floor,
         };
-        peer.send(b"CONNECT {\"verbose\":false,\"pedantic\":false,\"name\":\"perf\",\"lang\":\"rust\"}\r\n")?;
+        peer.send(server.connect_line().as_bytes())?;
         peer.ping()?;
         Ok(peer)
     }
@@ -92,7 +101,7 @@ impl Peer {
     pub(crate) fn ping(&mut self) -> Result<()> {
         let pongs = self.scanner.pongs;
         self.send(b"PING\r\n")?;
-        let mut buffer = vec![0; 64 * 1024];
+        let mut buffer = vec![0; SMALL_READ_BYTES];
         while self.scanner.pongs == pongs {
             self.receive_some(&mut buffer)?;
         }
@@ -104,26 +113,37 @@ impl Peer {
     /// # Errors
     /// The end of the connection, or no progress in time.
     pub(crate) fn send(&mut self, mut bytes: &[u8]) -> Result<()> {
-        while !bytes.is_empty() {
+        while !bytes.is_empty() || self.has_unsent() {
             let count = self.try_send(bytes)?;
             bytes = &bytes[count..];
-            if !bytes.is_empty() {
+            if !bytes.is_empty() || self.has_unsent() {
                 self.wait(PollFlags::OUT)?;
             }
         }
         Ok(())
     }
 
-    /// Sends what the socket takes now, and says how much that was.
+    /// Sends what the socket takes now, and says how much that was. With TLS some of that may be kept, until
+    /// this is called again.
     ///
     /// # Errors
     /// The end of the connection.
     pub(crate) fn try_send(&mut self, bytes: &[u8]) -> Result<usize> {
-        match self.stream.write(bytes) {
+        let sent = match &mut self.tls {
+            Some(tls) => tls.send(&self.stream, bytes),
+            None => self.stream.write(bytes),
+        };
+        match sent {
             Ok(count) => Ok(count),
             Err(e) if is_transient(e.kind()) => Ok(0),
             Err(e) => Err(self.end_reason(&format!("send: {e}"))),
         }
+    }
+
+    /// Whether bytes are kept that the socket has not taken: only with TLS, and until [`Peer::try_send`] is
+    /// called again, with nothing more if need be.
+    pub(crate) fn has_unsent(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.has_unsent())
     }
 
     /// Waits for bytes and counts what one read gives.
@@ -153,17 +173,24 @@ impl Peer {
     /// # Errors
     /// The end of the connection, or `-ERR`.
     pub(crate) fn receive(&mut self, buffer: &mut [u8]) -> Result<()> {
+        if let Some(tls) = &mut self.tls {
+            return tls.receive(&self.stream, buffer, false, &mut self.scanner);
+        }
         let count = self.read(buffer)?;
         self.scanner.scan(&buffer[..count])
     }
 
     /// Like [`Peer::receive`], but looks at the start of the next message only and lets the kernel throw
-    /// away what is behind it. What is counted is the same; it is not copied to here.
+    /// away what is behind it. What is counted is the same; it is not copied to here. With TLS it is copied, but
+    /// not opened.
     ///
     /// # Errors
     /// The end of the connection, or bytes that are neither a message nor a control line where they are
     /// looked at.
     pub(crate) fn skim(&mut self, buffer: &mut [u8]) -> Result<()> {
+        if let Some(tls) = &mut self.tls {
+            return tls.receive(&self.stream, buffer, true, &mut self.scanner);
+        }
         let look = self.scanner.bytes_to_look_at();
         let Some(look) = look.filter(|look| *look <= buffer.len()) else {
             return self.receive(buffer);
@@ -201,7 +228,7 @@ impl Peer {
 
     /// A failed send often means that the server said why and closed: look for its last words.
     fn end_reason(&mut self, failure: &str) -> Box<dyn std::error::Error> {
-        let mut buffer = vec![0; 4096];
+        let mut buffer = vec![0; SMALL_READ_BYTES];
         match self.receive(&mut buffer) {
             Err(e) => format!("{failure}; {e}").into(),
             Ok(()) => failure.into(),
@@ -255,6 +282,11 @@ impl Outgoing {
         self.bytes.extend_from_slice(bytes);
     }
 
+    /// Whether the connection is to be asked when it can be written to.
+    pub(crate) fn is_waiting(&self, peer: &Peer) -> bool {
+        self.len() > 0 || peer.has_unsent()
+    }
+
     /// Bytes that have not been sent.
     pub(crate) fn len(&self) -> usize {
         self.bytes.len() - self.sent
@@ -265,7 +297,7 @@ impl Outgoing {
     /// # Errors
     /// The end of the connection.
     pub(crate) fn flush(&mut self, peer: &mut Peer) -> Result<()> {
-        if self.len() > 0 {
+        if self.is_waiting(peer) {
             self.sent += peer.try_send(&self.bytes[self.sent..])?;
         }
         if self.len() == 0 {

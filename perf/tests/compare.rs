@@ -103,6 +103,23 @@ fn a_relay_is_compared_with_itself() {
 }
 
 #[test]
+fn nothing_is_demanded_of_a_server_that_takes_no_configuration() {
+    let cpus = cpus();
+    let (server, client) = (cpus[0], cpus[cpus.len() - 1]);
+    if server == client {
+        return;
+    }
+    let line = format!("compare --tls --secs 0.05 --server-cpu {server} --client-cpu {client}");
+    let output = perf(&line, &["--servers", "relay={perf} floor --port {port}"]);
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success(), "{complaint}");
+    assert!(
+        complaint.contains("relay left out: it takes no configuration"),
+        "{complaint}"
+    );
+}
+
+#[test]
 fn nothing_measured_is_a_failure_and_leaves_no_folder() {
     let cpus = cpus();
     let runs = tempfile::tempdir().expect("a folder");

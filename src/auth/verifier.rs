@@ -39,12 +39,6 @@ impl Digester {
     }
 }
 
-#[cfg(test)]
-thread_local! {
-    /// Digests taken by this thread, so that tests can compare work.
-    pub(super) static DIGESTS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
-}
-
 /// Stands for a text among those that the same [`Digester`] has seen.
 pub(super) struct Digest(hmac::Tag);
 
@@ -92,4 +86,10 @@ impl Verifier {
         }
         Hash::parse(text).map_or(Verifier::Nothing, |hash| Verifier::Hash(Arc::new(hash)))
     }
+}
+
+#[cfg(test)]
+thread_local! {
+    /// Digests taken by this thread, so that tests can compare work.
+    pub(super) static DIGESTS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }

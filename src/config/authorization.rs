@@ -56,12 +56,14 @@ pub(super) const KEYS: &[Key<Block>] = &[
             block.token_at = Some(value.position.clone());
         }
     }),
-    set(&["timeout"], |block, value| {
-        let default = Authorization::default().timeout;
-        let result = values::timeout(value, default);
-        block.authorization.timeout =
-            result.map_err(|error| Reason::Login(LoginError::Timeout(error)))?;
-        Ok(())
+    read(&["timeout"], |block, entry, findings| {
+        let Located { value, position } = &entry.value;
+        let result = values::timeout(value, Authorization::default().timeout);
+        let result = result.map_err(|error| Reason::Login(LoginError::Timeout(error)));
+        if let Some(timeout) = findings.take(position, result) {
+            values::warn_of_long_timeout(timeout, position, findings);
+            block.authorization.timeout = timeout;
+        }
     }),
     read(&["users"], read_users),
     read(

@@ -299,7 +299,7 @@ mod tests {
                 assert_eq!(errors(&format!("{name} {{ a: 1 }}")), [expected]);
             }
         }
-        check("syslog: false; https_port: 0; ports_file_dir: ''", |_| {});
+        check("syslog: false; prof_port: 0; ports_file_dir: ''", |_| {});
     }
 
     #[test]

@@ -60,6 +60,18 @@ pub(super) const KEYS: &[Key<Draft>] = &[
         }
         Ok(())
     }),
+    set(&["https"], |draft, value| {
+        let (host, port) = listen(value)?;
+        draft.options.https_port = options::port(port)?;
+        if host.is_some() {
+            draft.http_host = host;
+        }
+        Ok(())
+    }),
+    set(&["https_port"], |draft, value| {
+        draft.options.https_port = options::port(int(value)?)?;
+        Ok(())
+    }),
     set(&["http_port", "monitor_port"], |draft, value| {
         draft.options.http_port = options::port(int(value)?)?;
         Ok(())
@@ -191,8 +203,6 @@ pub(super) const KEYS: &[Key<Draft>] = &[
     // Other listeners, outputs and protocols.
     not_yet(&["cluster"]),
     not_yet(&["websocket", "ws"]),
-    not_yet(&["https"]),
-    not_yet(&["https_port"]),
     not_yet(&["http_base_path"]),
     not_yet(&["prof_port"]),
     not_yet(&["ports_file_dir"]),

@@ -41,6 +41,8 @@ pub struct Options {
     pub http_host: String,
     /// Port for monitoring, 0 for none, or [`PORT_RANDOM`].
     pub http_port: i32,
+    /// Port for monitoring over HTTPS, likewise; not both.
+    pub https_port: i32,
     /// File to write the process id to.
     pub pid_file: Option<PathBuf>,
     /// File to append the log to instead of writing it to standard error.
@@ -81,6 +83,7 @@ impl Default for Options {
             client_advertise: None,
             http_host: HOST_DEFAULT.to_owned(),
             http_port: 0,
+            https_port: 0,
             pid_file: None,
             log_file: None,
             debug: false,

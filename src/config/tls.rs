@@ -2,7 +2,7 @@
 //!
 //! Nothing is loaded here. What a name of a cipher suite means is known to `crate::tls`.
 
-use gnatsd_core::conf::{Entry, Value, parse_go_duration};
+use gnatsd_core::conf::{Entry, Located, Value, parse_go_duration};
 
 use super::block::{self, Key, Unknown, ignored, not_yet, read, set};
 use super::error::{Reason, TlsError};
@@ -48,10 +48,14 @@ pub(super) const KEYS: &[Key<TlsOptions>] = &[
         tls.verify_and_map = switch("verify_and_map", value)?;
         Ok(())
     }),
-    set(&["timeout"], |tls, value| {
+    read(&["timeout"], |tls, entry, findings| {
+        let Located { value, position } = &entry.value;
         let result = values::timeout(value, TlsOptions::default().timeout);
-        tls.timeout = result.map_err(|error| Reason::Tls(TlsError::Timeout(error)))?;
-        Ok(())
+        let result = result.map_err(|error| Reason::Tls(TlsError::Timeout(error)));
+        if let Some(timeout) = findings.take(position, result) {
+            values::warn_of_long_timeout(timeout, position, findings);
+            tls.timeout = timeout;
+        }
     }),
     read(&["cipher_suites"], |tls, entry, findings| {
         if let Some(names) = names("cipher_suites", entry, findings) {

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use gnatsd_core::conf::{DurationError, Located, Map, Value, parse_go_duration};
+use gnatsd_core::conf::{DurationError, Located, Map, Position, Value, parse_go_duration};
 
 use super::error::{Reason, TimeoutError};
+use super::findings::Findings;
 use super::options;
 
 /// Whether the value is what an option that was not given has: asking for nothing.
@@ -93,6 +94,22 @@ pub(super) fn timeout(value: &Value, default: Duration) -> Result<Duration, Time
     } else {
         duration
     })
+}
+
+/// Says so if a time limit for a login or a handshake is longer than anyone can mean. Source: nats-server 2.x.
+pub(super) fn warn_of_long_timeout(
+    timeout: Duration,
+    position: &Position,
+    findings: &mut Findings,
+) {
+    if timeout > Duration::from_secs(60) {
+        let text = format!(
+            "timeout of {} seconds is high, consider keeping it under 60 seconds; \
+             possibly caused by an unquoted duration: use \"1m\" instead of 1m",
+            timeout.as_secs_f64()
+        );
+        findings.warn(position, &text);
+    }
 }
 
 #[cfg(test)]

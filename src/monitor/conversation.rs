@@ -2,14 +2,16 @@
 //!
 //! Blocks its own thread and nothing else. Every wait has a deadline, every buffer a size.
 
-use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::io;
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use super::answer::{Recipient, refuse_head};
 use super::desk::Desk;
 use super::guard::Seat;
 use super::head::{Body, HEAD_BYTES_MAX, Head, TOO_LARGE, find_end};
+use super::line::Line;
+use crate::tls::TlsServer;
 
 /// Time for a head, from its first byte or from the start of the connection.
 const HEAD_TIME: Duration = Duration::from_secs(5);
@@ -28,15 +30,16 @@ const BODY_BYTES_MAX: u64 = 64 * 1024;
 /// The connection broke, or took too long; there is nobody to be told.
 pub(super) fn converse(
     stream: &TcpStream,
+    tls: Option<&TlsServer>,
     seat: &Seat<'_>,
     accepted: Instant,
     desk: &Desk,
 ) -> io::Result<()> {
+    let mut deadline = accepted + HEAD_TIME;
     let mut reader = Reader {
-        stream,
+        line: Line::open(stream, tls, deadline)?,
         buffer: Vec::new(),
     };
-    let mut deadline = accepted + HEAD_TIME;
     loop {
         seat.wait_from(Instant::now());
         let head = match reader.head(deadline)? {
@@ -50,7 +53,9 @@ pub(super) fn converse(
         let head = match head {
             Ok(head) => head,
             Err(status) => {
-                write_by(stream, &refuse_head(status), Instant::now() + HEAD_TIME)?;
+                reader
+                    .line
+                    .write(&refuse_head(status), Instant::now() + HEAD_TIME)?;
                 return reader.linger();
             }
         };
@@ -71,11 +76,13 @@ pub(super) fn converse(
         let reply = desk.answer(&head, recipient)?;
         // Who takes an answer slowly keeps the place for a while, not for as long as it likes.
         seat.wait_from(Instant::now() + HEAD_TIME);
-        write_by(stream, reply.bytes(), Instant::now() + ANSWER_TIME)?;
+        reader
+            .line
+            .write(reply.bytes(), Instant::now() + ANSWER_TIME)?;
         drop(reply);
         if !is_kept {
             return if is_body_read {
-                Ok(())
+                reader.line.finish()
             } else {
                 reader.linger()
             };
@@ -95,7 +102,7 @@ enum Found {
 }
 
 struct Reader<'a> {
-    stream: &'a TcpStream,
+    line: Line<'a>,
     /// What was read and not yet used; never more than [`HEAD_BYTES_MAX`].
     buffer: Vec<u8>,
 }
@@ -132,7 +139,7 @@ impl Reader<'_> {
     fn read(&mut self, room: usize, deadline: Instant) -> io::Result<usize> {
         let mut chunk = [0; 2048];
         let room = room.min(chunk.len());
-        let count = read_by(self.stream, &mut chunk[..room], deadline)?;
+        let count = self.line.read(&mut chunk[..room], deadline)?;
         self.buffer.extend_from_slice(&chunk[..count]);
         Ok(count)
     }
@@ -149,7 +156,7 @@ impl Reader<'_> {
         let mut chunk = [0; 2048];
         while left > 0 {
             let room = left.min(chunk.len());
-            match read_by(self.stream, &mut chunk[..room], deadline)? {
+            match self.line.read(&mut chunk[..room], deadline)? {
                 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
                 count => left -= count,
             }
@@ -159,50 +166,17 @@ impl Reader<'_> {
 
     /// Ends a connection on which the client may still be sending: closing it at once would
     /// reset it, and the answer could be lost with that.
-    fn linger(&self) -> io::Result<()> {
-        self.stream.shutdown(Shutdown::Write)?;
+    fn linger(&mut self) -> io::Result<()> {
+        self.line.finish()?;
         let deadline = Instant::now() + LINGER_TIME;
         let mut chunk = [0; 2048];
         let mut left = BODY_BYTES_MAX;
         while left > 0 {
-            match read_by(self.stream, &mut chunk, deadline)? {
+            match self.line.read(&mut chunk, deadline)? {
                 0 => break,
                 count => left = left.saturating_sub(count as u64),
             }
         }
         Ok(())
     }
-}
-
-/// Time until `deadline`.
-fn time_left(deadline: Instant) -> io::Result<Option<Duration>> {
-    let left = deadline.saturating_duration_since(Instant::now());
-    if left.is_zero() {
-        Err(io::ErrorKind::TimedOut.into())
-    } else {
-        Ok(Some(left))
-    }
-}
-
-fn read_by(mut stream: &TcpStream, into: &mut [u8], deadline: Instant) -> io::Result<usize> {
-    loop {
-        stream.set_read_timeout(time_left(deadline)?)?;
-        match stream.read(into) {
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            result => return result,
-        }
-    }
-}
-
-fn write_by(mut stream: &TcpStream, mut bytes: &[u8], deadline: Instant) -> io::Result<()> {
-    while !bytes.is_empty() {
-        stream.set_write_timeout(time_left(deadline)?)?;
-        match stream.write(bytes) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(e),
-        }
-    }
-    Ok(())
 }

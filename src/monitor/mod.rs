@@ -25,6 +25,7 @@ mod format;
 mod guard;
 mod head;
 mod json;
+mod line;
 mod pages;
 mod per_shard;
 mod process;
@@ -45,6 +46,7 @@ use gnatsd_shards::Handle;
 
 use crate::server::clock::Clock;
 use crate::server::control::Control;
+use crate::tls::TlsServer;
 use ask::Ask;
 use desk::Desk;
 use pages::Pages;
@@ -74,6 +76,8 @@ pub struct Facts {
     pub http_host: String,
     /// Monitoring port as configured: -1 if any would do.
     pub http_port: i64,
+    /// The same for HTTPS; one of them is 0.
+    pub https_port: i64,
     /// Client connections allowed, as configured.
     pub max_connections: i64,
     /// Limits of every connection.
@@ -124,21 +128,26 @@ impl Monitor {
         self.addr
     }
 
-    /// Starts to answer, on threads of its own that end with the process.
+    /// Starts to answer, on threads of its own that end with the process; over HTTPS if there is `tls`.
     ///
     /// # Errors
     /// A thread cannot be started.
-    pub fn serve(self, facts: Facts, shards: Vec<Handle<Control>>) -> io::Result<()> {
-        self.serve_from(facts, Box::new(shards))
+    pub fn serve(
+        self,
+        tls: Option<TlsServer>,
+        facts: Facts,
+        shards: Vec<Handle<Control>>,
+    ) -> io::Result<()> {
+        self.serve_from(tls, facts, Box::new(shards))
     }
 
-    fn serve_from(self, facts: Facts, ask: Box<dyn Ask>) -> io::Result<()> {
+    fn serve_from(self, tls: Option<TlsServer>, facts: Facts, ask: Box<dyn Ask>) -> io::Result<()> {
         let desk = Desk::start(Pages::new(facts, ask, Cpu::start()?))?;
         guard::start(
             self.listener,
             Arc::new(move |stream, seat, accepted| {
                 // A connection that breaks is its client's affair.
-                let _ = conversation::converse(stream, seat, accepted, &desk);
+                let _ = conversation::converse(stream, tls.as_ref(), seat, accepted, &desk);
             }),
         )
     }

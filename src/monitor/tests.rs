@@ -138,6 +138,7 @@ fn facts() -> Facts {
         addr: "127.0.0.1".into(),
         http_host: "127.0.0.1".into(),
         http_port: -1,
+        https_port: 0,
         max_connections: 65536,
         limits: Limits::default(),
         auth_timeout: Duration::from_secs(1),
@@ -155,7 +156,7 @@ fn serve(fake: Fake) -> (SocketAddr, Arc<Fake>) {
     let monitor = Monitor::bind("127.0.0.1", 0).unwrap();
     let addr = monitor.local_addr();
     monitor
-        .serve_from(facts(), Box::new(Arc::clone(&fake)))
+        .serve_from(None, facts(), Box::new(Arc::clone(&fake)))
         .unwrap();
     (addr, fake)
 }

@@ -145,7 +145,7 @@ impl<'a> Varz<'a> {
             ping_max: facts.limits.ping_max,
             http_host: &facts.http_host,
             http_port: facts.http_port,
-            https_port: 0,
+            https_port: facts.https_port,
             auth_timeout: facts.auth_timeout.as_secs_f64(),
             max_control_line: facts.limits.control_line_bytes_max,
             cluster: Cluster {},

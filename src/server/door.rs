@@ -59,7 +59,7 @@ impl Door {
         let tls = match &options.tls {
             None => None,
             Some(tls) => Some(TlsDoor {
-                server: TlsServer::new(tls)?,
+                server: TlsServer::new(tls).map_err(|text| tls.located(&text))?,
                 timeout: tls.timeout,
                 first: tls.handshake_first,
                 is_optional: options.allow_non_tls,

@@ -1,6 +1,7 @@
 //! The running server: sockets, shards, log, signals, and the order in which they start and stop.
 
 pub mod acceptor;
+pub mod arguments;
 pub mod clock;
 pub mod control;
 pub mod door;
@@ -32,6 +33,7 @@ use socket2::SockRef;
 
 use crate::config::{self, Options};
 use crate::monitor::{Facts, Monitor};
+use crate::tls::TlsServer;
 use acceptor::{Acceptor, OpenCounts};
 use clock::Clock;
 use control::Control;
@@ -101,7 +103,7 @@ impl Server {
         if let Some(path) = &options.pid_file {
             write_pid_file(path)?;
         }
-        let monitor = start_monitor(options)?;
+        let (monitor, monitor_tls) = start_monitor(options)?;
         let address = host_port(&options.host, options.port);
         let bound = Bound::bind(&options.host, options.port.into())
             .map_err(|e| format!("Error listening on port: {address}, {e:?}"))?;
@@ -119,7 +121,7 @@ impl Server {
         if let Some(monitor) = monitor {
             let facts = facts(options, &info, &clock);
             monitor
-                .serve(facts, runtime.handles().to_vec())
+                .serve(monitor_tls, facts, runtime.handles().to_vec())
                 .map_err(|e| format!("Can't start monitoring: {}", error_text(&e)))?;
         }
         let listener = bound
@@ -202,11 +204,31 @@ impl Server {
     }
 }
 
-fn start_monitor(options: &Options) -> Result<Option<Monitor>, String> {
-    if options.http_port == 0 {
-        return Ok(None);
-    }
-    let port = u16::try_from(options.http_port).unwrap_or(0);
+/// The monitoring port, if there is one, and its TLS. It has a configuration of its own: who may read is not asked
+/// for a certificate (gnatsd 1.2.0), and tickets of one port are of no use at the other.
+fn start_monitor(options: &Options) -> Result<(Option<Monitor>, Option<TlsServer>), String> {
+    let (scheme, port, tls) = match (options.http_port, options.https_port) {
+        (0, 0) => return Ok((None, None)),
+        (port, 0) => ("http", port, None),
+        (0, port) => {
+            let tls = options.tls.as_ref();
+            let tls = tls.ok_or("Can't start monitoring: TLS cert and key required for HTTPS")?;
+            let of_port = config::TlsOptions {
+                verify: false,
+                verify_and_map: false,
+                pinned_certs: Vec::new(),
+                ..tls.clone()
+            };
+            let server = TlsServer::new(&of_port).map_err(|text| tls.located(&text))?;
+            ("https", port, Some(server))
+        }
+        (http, https) => {
+            return Err(format!(
+                "Can't start monitoring: can't specify both HTTP ({http}) and HTTPs ({https}) ports"
+            ));
+        }
+    };
+    let port = u16::try_from(port).unwrap_or(0);
     let monitor = Monitor::bind(&options.http_host, port).map_err(|e| {
         let address = host_port(&options.http_host, port);
         let text = error_text(&e);
@@ -214,10 +236,10 @@ fn start_monitor(options: &Options) -> Result<Option<Monitor>, String> {
     })?;
     let port = monitor.local_addr().port();
     info!(
-        "Starting http monitor on {}",
+        "Starting {scheme} monitor on {}",
         host_port(&options.http_host, port)
     );
-    Ok(Some(monitor))
+    Ok((Some(monitor), tls))
 }
 
 fn start_shards(
@@ -323,6 +345,7 @@ fn facts(options: &Options, info: &ServerInfo, clock: &Clock) -> Facts {
         addr: options.host.clone(),
         http_host: options.http_host.clone(),
         http_port: options.http_port.into(),
+        https_port: options.https_port.into(),
         max_connections: options.max_connections,
         limits: options.limits.clone(),
         auth_timeout: options.authorization.timeout,

@@ -211,9 +211,16 @@ impl ShardIo {
         self.engine.login_decided(&mut edge, key, cid, login, now);
     }
 
-    /// Sorts what is ready: handshakes and what TLS has kept back are the edge's, the rest is the engine's.
+    /// Sorts what is ready, by the sockets or by what TLS has of them: handshakes and what TLS has kept back are the edge's, the rest is the engine's.
     fn sort_ready(&mut self, io: &mut impl Io) {
         io.take_ready(&mut self.ready);
+        for token in self.sockets.unread.drain(..) {
+            self.engine_ready.push(engine::Ready {
+                key: key_of(token),
+                readable: true,
+                writable: false,
+            });
+        }
         for ready in self.ready.drain(..) {
             let Some(socket) = self.sockets.find(ready.token.index()) else {
                 continue;
@@ -293,7 +300,7 @@ impl Service for ShardIo {
         match next {
             _ if self.is_stopping => Next::Stop,
             engine::Next::Again => Next::Again,
-            engine::Next::Park(_) if has_more => Next::Again,
+            engine::Next::Park(_) if has_more || !self.sockets.unread.is_empty() => Next::Again,
             engine::Next::Park(until) => {
                 let until = until.map(|time| self.clock.instant_at(time));
                 Next::Park(until.into_iter().chain(trim_at).chain(look_at).min())

@@ -28,6 +28,8 @@ pub(super) struct Sockets {
     pub(super) door: Arc<Door>,
     /// What TLS works in; none of it is anyone's between two calls.
     pub(super) scratch: Scratch,
+    /// Those whose TLS has more to tell than their sockets: nobody would say that they are ready.
+    pub(super) unread: Vec<Token>,
 }
 
 /// One socket.
@@ -61,6 +63,7 @@ impl Sockets {
             shard,
             door,
             scratch: Scratch::default(),
+            unread: Vec::new(),
         }
     }
 
@@ -145,6 +148,60 @@ impl<I: Io> SocketEdge<'_, I> {
     fn socket(&self, key: ConnKey) -> Option<&Socket> {
         self.sockets.find(key.0 as usize)
     }
+
+    /// As much as there is room for, or as there is: a read that is short says that the socket has no more.
+    fn receive_under_tls(&mut self, key: ConnKey, into: &mut [u8]) -> Received {
+        let unread = &mut self.sockets.unread;
+        let Some(Some(socket)) = self.sockets.slots.get_mut(key.0 as usize) else {
+            return Received::Failed;
+        };
+        let Stage::Tls(session) = &mut socket.stage else {
+            return Received::Blocked;
+        };
+        let scratch = &mut self.sockets.scratch;
+        let mut filled = 0;
+        let result = loop {
+            match session.receive(&mut &*socket.stream, &mut into[filled..], scratch) {
+                Ok(0) => break Received::Eof,
+                Ok(n) => filled += n,
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => break Received::Blocked,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                Err(_) => break Received::Failed,
+            }
+            if filled == into.len() || !session.has_plaintext() {
+                break Received::Bytes(filled);
+            }
+        };
+        if filled == 0 {
+            return result;
+        }
+        // How it ended is told by the next read.
+        if session.has_plaintext() || matches!(result, Received::Eof | Received::Failed) {
+            unread.push(socket.token);
+        }
+        Received::Bytes(filled)
+    }
+
+    fn send_under_tls(&mut self, key: ConnKey, slices: &[IoSlice<'_>]) -> Sent {
+        let Some((socket, scratch)) = self.sockets.with_scratch(key.0 as usize) else {
+            return Sent::Failed;
+        };
+        let Stage::Tls(session) = &mut socket.stage else {
+            return Sent::Blocked;
+        };
+        let sent = loop {
+            match session.send(&mut &*socket.stream, slices, scratch) {
+                Ok(n) => break Sent::Bytes(n),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => break Sent::Blocked,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => break Sent::Failed,
+            }
+        };
+        if session.has_unsent() {
+            self.io.arm_write(socket.token);
+        }
+        sent
+    }
 }
 
 impl<I: Io> Lanes for SocketEdge<'_, I> {
@@ -187,16 +244,14 @@ impl<I: Io> Lanes for SocketEdge<'_, I> {
 impl<I: Io> Edge for SocketEdge<'_, I> {
     #[inline]
     fn receive(&mut self, key: ConnKey, into: &mut [u8]) -> Received {
-        let Some((socket, scratch)) = self.sockets.with_scratch(key.0 as usize) else {
+        let Some(socket) = self.socket(key) else {
             return Received::Failed;
         };
+        if !matches!(socket.stage, Stage::Clear) {
+            return self.receive_under_tls(key, into);
+        }
         loop {
-            let read = match &mut socket.stage {
-                Stage::Clear => (&*socket.stream).read(into),
-                Stage::Tls(session) => session.receive(&mut &*socket.stream, into, scratch),
-                Stage::Handshake(_) => return Received::Blocked,
-            };
-            return match read {
+            return match (&*socket.stream).read(into) {
                 Ok(0) => Received::Eof,
                 Ok(n) => Received::Bytes(n),
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => Received::Blocked,
@@ -208,22 +263,14 @@ impl<I: Io> Edge for SocketEdge<'_, I> {
 
     #[inline]
     fn send(&mut self, key: ConnKey, slices: &[IoSlice<'_>]) -> Sent {
-        let Some((socket, scratch)) = self.sockets.with_scratch(key.0 as usize) else {
+        let Some(socket) = self.socket(key) else {
             return Sent::Failed;
         };
+        if !matches!(socket.stage, Stage::Clear) {
+            return self.send_under_tls(key, slices);
+        }
         loop {
-            let written = match &mut socket.stage {
-                Stage::Clear => (&*socket.stream).write_vectored(slices),
-                Stage::Tls(session) => {
-                    let written = session.send(&mut &*socket.stream, slices, scratch);
-                    if session.has_unsent() {
-                        self.io.arm_write(socket.token);
-                    }
-                    written
-                }
-                Stage::Handshake(_) => return Sent::Blocked,
-            };
-            return match written {
+            return match (&*socket.stream).write_vectored(slices) {
                 Ok(n) => Sent::Bytes(n),
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => Sent::Blocked,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,

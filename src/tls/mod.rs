@@ -12,11 +12,13 @@
 mod failure;
 mod identity;
 mod names;
+mod records;
 mod scratch;
 mod server;
 mod session;
 #[cfg(test)]
 mod tests;
+mod traffic;
 
 pub use identity::PeerNames;
 pub use names::{CIPHER_NAMES, CURVE_NAMES, check_names};

@@ -9,11 +9,17 @@ const PLAIN_BYTES: usize = 16 * 1024;
 /// Records that one write may take.
 const OUT_RECORDS: usize = 8;
 
-/// Most plaintext that one call of `send` accepts.
+/// Bytes that encryption may add to a record: header, explicit nonce, type and tag, with room to spare.
+pub(super) const RECORD_EXTRA: usize = 64;
+
+/// Room for what the library sends of its own accord in front of data: a key update, an alert.
+pub(super) const CONTROL_BYTES: usize = 512;
+
+/// Most plaintext in one write, and so most that is encrypted and waits for the socket.
 pub const SEND_BYTES_MAX: usize = OUT_RECORDS * PLAIN_BYTES;
 
-/// Ciphertext of one write, with room for what a record adds to its content and for the library's own messages.
-pub(super) const OUT_BYTES: usize = SEND_BYTES_MAX + OUT_RECORDS * 64 + 512;
+/// Ciphertext of one write.
+const OUT_BYTES: usize = SEND_BYTES_MAX + OUT_RECORDS * RECORD_EXTRA + CONTROL_BYTES;
 
 /// Ciphertext of one read: some records more than a caller asks for at a time, and more than the 64 KiB that the
 /// longest message of a handshake may have.

@@ -7,6 +7,7 @@ mod clients;
 mod connections;
 mod protocol;
 mod protocol_hostile;
+mod security;
 mod shards;
 mod slow;
 mod startup;

@@ -9,7 +9,7 @@ mod malformed;
 mod sizes;
 mod splits;
 mod subjects;
-mod transcripts;
+pub(crate) mod transcripts;
 mod unread;
 
 use std::time::Duration;

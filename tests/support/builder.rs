@@ -113,6 +113,13 @@ impl Builder {
         self
     }
 
+    /// Path of a file of [`Builder::file`], for the command line.
+    pub(crate) fn path(&self, name: &str) -> String {
+        let path = self.directory.path().join(name);
+        let path = path.to_str().expect("a temporary directory named in UTF-8");
+        path.to_owned()
+    }
+
     /// Adds command line arguments.
     pub(crate) fn args<T: Into<OsString> + Clone>(mut self, args: &[T]) -> Self {
         self.args.extend(args.iter().cloned().map(Into::into));

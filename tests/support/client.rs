@@ -1,16 +1,19 @@
 //! A client that speaks raw bytes: what a test sends and expects stands in the test as text.
 //!
-//! Owns one blocking socket. Does nothing by itself: no CONNECT, no PONG, no reconnect.
+//! Owns one blocking socket, with or without TLS. Does nothing by itself: no CONNECT, no PONG, no reconnect.
 //! (The one exception is [`RawClient::message`], which answers the server's PING.)
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustls::{ClientConfig, ProtocolVersion};
 use serde_json::Value;
 use socket2::{Domain, SockRef, Socket, Type};
 
 use super::message::{self, Message, Piece};
+use super::wire::Wire;
 
 /// How long an expected byte may stay away.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
@@ -43,7 +46,7 @@ pub(crate) enum Absent {
 /// A raw connection to a server.
 #[derive(Debug)]
 pub(crate) struct RawClient {
-    stream: TcpStream,
+    wire: Wire,
     /// Bytes read; those before `taken` have been handed out.
     ///
     /// Invariant: `taken <= buffer.len()`.
@@ -70,23 +73,80 @@ impl RawClient {
         Self::connect_socket(address, Some(bytes))
     }
 
+    /// Connects, reads INFO, does a TLS handshake; sends nothing of the protocol.
+    ///
+    /// # Panics
+    /// When there is no connection, no INFO line, or the handshake fails.
+    #[track_caller]
+    pub(crate) fn connect_tls(address: SocketAddr, config: &Arc<ClientConfig>) -> Self {
+        let client = Self::connect(address).start_tls(config);
+        client.unwrap_or_else(|e| panic!("TLS handshake with {address}: {e}"))
+    }
+
+    /// Connects, does a TLS handshake, and reads INFO after it.
+    ///
+    /// # Errors
+    /// The handshake fails.
+    ///
+    /// # Panics
+    /// When there is no connection, or no INFO line.
+    #[track_caller]
+    pub(crate) fn connect_tls_first(
+        address: SocketAddr,
+        config: &Arc<ClientConfig>,
+    ) -> io::Result<Self> {
+        let mut client = Self::connect_silent(address).start_tls(config)?;
+        client.read_info();
+        Ok(client)
+    }
+
+    /// Connects and waits for nothing.
+    ///
+    /// # Panics
+    /// When there is no connection.
+    #[track_caller]
+    pub(crate) fn connect_silent(address: SocketAddr) -> Self {
+        Self::open(address, None)
+    }
+
+    /// Goes on over TLS. What has come before must have been taken.
+    ///
+    /// # Errors
+    /// The handshake fails, or takes longer than the limit.
+    pub(crate) fn start_tls(mut self, config: &Arc<ClientConfig>) -> io::Result<Self> {
+        assert!(self.unread().is_empty(), "unread: {}", show(self.unread()));
+        self.wire.stream.set_read_timeout(Some(self.limit))?;
+        self.wire.start_tls(Arc::clone(config))?;
+        Ok(self)
+    }
+
     #[track_caller]
     fn connect_socket(address: SocketAddr, rcvbuf_bytes: Option<usize>) -> Self {
+        let mut client = Self::open(address, rcvbuf_bytes);
+        client.read_info();
+        client
+    }
+
+    #[track_caller]
+    fn open(address: SocketAddr, rcvbuf_bytes: Option<usize>) -> Self {
         let stream =
             open(address, rcvbuf_bytes).unwrap_or_else(|e| panic!("connect {address}: {e}"));
-        let mut client = Self {
-            stream,
+        Self {
+            wire: Wire::new(stream),
             buffer: Vec::new(),
             taken: 0,
             info: Value::Null,
             limit: ANSWER_LIMIT,
-        };
-        let line = client.line();
+        }
+    }
+
+    #[track_caller]
+    fn read_info(&mut self) {
+        let line = self.line();
         let json = line
             .strip_prefix("INFO ")
             .unwrap_or_else(|| panic!("no INFO but {line:?}"));
-        client.info = serde_json::from_str(json).unwrap_or_else(|e| panic!("{line:?}: {e}"));
-        client
+        self.info = serde_json::from_str(json).unwrap_or_else(|e| panic!("{line:?}: {e}"));
     }
 
     /// What the first INFO said.
@@ -102,12 +162,28 @@ impl RawClient {
 
     /// The socket, for what this type does not offer.
     pub(crate) fn stream(&self) -> &TcpStream {
-        &self.stream
+        &self.wire.stream
+    }
+
+    /// Version and cipher suite of TLS, as rustls names them: `TLSv1_3`, `TLS13_AES_128_GCM_SHA256`.
+    ///
+    /// # Panics
+    /// When there is no TLS.
+    #[track_caller]
+    pub(crate) fn tls_terms(&self) -> (ProtocolVersion, String) {
+        let tls = self.wire.tls().expect("a connection with TLS");
+        let version = tls.protocol_version().expect("a version");
+        let suite = tls.negotiated_cipher_suite().expect("a cipher suite");
+        (version, format!("{:?}", suite.suite()))
     }
 
     /// Port of this end.
     pub(crate) fn local_port(&self) -> u16 {
-        self.stream.local_addr().expect("a connected socket").port()
+        self.wire
+            .stream
+            .local_addr()
+            .expect("a connected socket")
+            .port()
     }
 
     /// Sets how long an expected byte may stay away; 10 s at first.
@@ -117,7 +193,7 @@ impl RawClient {
 
     /// Sets the receive buffer of the living connection, in bytes (Linux doubles it).
     pub(crate) fn set_rcvbuf(&self, bytes: usize) {
-        SockRef::from(&self.stream)
+        SockRef::from(&self.wire.stream)
             .set_recv_buffer_size(bytes)
             .expect("set SO_RCVBUF");
     }
@@ -156,7 +232,7 @@ impl RawClient {
     /// # Errors
     /// What the socket says: broken pipe, reset, or timed out.
     pub(crate) fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
-        self.stream.write_all(bytes.as_ref())
+        self.wire.write_all(bytes.as_ref())
     }
 
     /// Sends `bytes` in pieces of `size`, each in a segment of its own as far as TCP allows.
@@ -165,6 +241,16 @@ impl RawClient {
         for piece in bytes.as_ref().chunks(size) {
             self.send(piece);
         }
+    }
+
+    /// Sends `bytes` in TLS records of `size` bytes of content each, in one go.
+    ///
+    /// # Panics
+    /// When the connection does not take them, or has no TLS.
+    #[track_caller]
+    pub(crate) fn send_records(&mut self, bytes: impl AsRef<[u8]>, size: usize) {
+        let sent = self.wire.write_records(bytes.as_ref(), size);
+        sent.unwrap_or_else(|e| panic!("records of {size} bytes: {e}"));
     }
 
     /// Demands that exactly these bytes come next.
@@ -326,6 +412,33 @@ impl RawClient {
         }
     }
 
+    /// PING, and everything up to its PONG, which is left out.
+    #[track_caller]
+    pub(crate) fn until_pong(&mut self) -> String {
+        self.send("PING\r\n");
+        self.up_to_pong()
+    }
+
+    /// Everything up to a PONG that is the last of what has come; it is left out.
+    #[track_caller]
+    pub(crate) fn up_to_pong(&mut self) -> String {
+        const PONG: &[u8] = b"PONG\r\n";
+        let deadline = Instant::now() + self.limit;
+        while !self.unread().ends_with(PONG) {
+            let arrival = self.fill(deadline);
+            let unread = self.unread();
+            assert_eq!(arrival, Arrival::Bytes, "no PONG in {}", show(unread));
+        }
+        let bytes = self.take(self.buffer.len() - self.taken);
+        String::from_utf8_lossy(&bytes[..bytes.len() - PONG.len()]).into_owned()
+    }
+
+    /// Waits up to `limit` for anything to come, the end of the connection included; gives whether it did.
+    #[track_caller]
+    pub(crate) fn has_more(&mut self, limit: Duration) -> bool {
+        !self.unread().is_empty() || self.fill(Instant::now() + limit) != Arrival::Late
+    }
+
     /// Demands that nothing comes for `duration`. Where the connection may send, [`RawClient::ping`]
     /// shows the same at once and for certain.
     #[track_caller]
@@ -339,14 +452,15 @@ impl RawClient {
 
     /// Ends the sending direction; the other one stays.
     pub(crate) fn half_close(&self) {
-        self.stream
+        self.wire
+            .stream
             .shutdown(Shutdown::Write)
             .expect("shut down the sending side");
     }
 
     /// Ends the connection with a reset instead of an orderly end.
     pub(crate) fn reset(self) {
-        SockRef::from(&self.stream)
+        SockRef::from(&self.wire.stream)
             .set_linger(Some(Duration::ZERO))
             .expect("set SO_LINGER");
     }
@@ -394,11 +508,12 @@ impl RawClient {
         let left = deadline
             .saturating_duration_since(Instant::now())
             .max(Duration::from_millis(1));
-        self.stream
+        self.wire
+            .stream
             .set_read_timeout(Some(left))
             .expect("set a read timeout");
         self.buffer.resize(length + READ_BYTES, 0);
-        let outcome = self.stream.read(&mut self.buffer[length..]);
+        let outcome = self.wire.read(&mut self.buffer[length..]);
         self.buffer
             .truncate(length + outcome.as_ref().copied().unwrap_or(0));
         match outcome {
@@ -406,6 +521,8 @@ impl RawClient {
             Ok(_) => Arrival::Bytes,
             Err(e) => match e.kind() {
                 ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => Arrival::Closed,
+                // With TLS: an end without a farewell, or with an alert.
+                ErrorKind::UnexpectedEof | ErrorKind::Other => Arrival::Closed,
                 ErrorKind::WouldBlock | ErrorKind::TimedOut => Arrival::Late,
                 ErrorKind::Interrupted => Arrival::Bytes,
                 _ => panic!("read: {e}"),

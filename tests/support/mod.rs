@@ -8,10 +8,13 @@
 //! | `server`, `builder` | start the real binary on free ports, read its log, stop it |
 //! | `driver` | the two drivers, and the macro that runs a test on both |
 //! | `client` | [`RawClient`]: literal bytes out, literal bytes expected back |
+//! | `wire` | the socket of a client, with TLS or without |
+//! | `certs`, `nkey` | an authority and what it signs; a key that signs nonces |
 //! | `message` | one `MSG` or `HMSG` cut out of a stream |
 //! | `checker`, `ranges`, `crc32c` | numbered message bodies and the six counts |
 //! | `shards` | the macro that runs a test over numbers of shards, connections on chosen shards |
 //! | `load` | publishers, and readers that read, lag or are dead |
+//! | `crowd` | many connections that are only watched, on one thread |
 //! | `sink` | readers that only count bytes, many on one thread |
 //! | `times` | samples and their quantiles, and the probe that takes them |
 //! | `soak` | short form or long form, and the line a case ends with |
@@ -32,14 +35,17 @@
 )]
 
 pub(crate) mod builder;
+pub(crate) mod certs;
 pub(crate) mod checker;
 pub(crate) mod client;
 pub(crate) mod crc32c;
+pub(crate) mod crowd;
 pub(crate) mod driver;
 pub(crate) mod heavy;
 pub(crate) mod http;
 pub(crate) mod load;
 pub(crate) mod message;
+pub(crate) mod nkey;
 pub(crate) mod process;
 pub(crate) mod ranges;
 pub(crate) mod server;
@@ -48,16 +54,20 @@ pub(crate) mod sink;
 pub(crate) mod soak;
 pub(crate) mod times;
 pub(crate) mod wait;
+pub(crate) mod wire;
 
 pub(crate) use builder::{Builder, FailedStart};
+pub(crate) use certs::{Authority, Identity};
 pub(crate) use checker::{Body, Checker, Counts, Report, WatchId};
 pub(crate) use client::RawClient;
 pub(crate) use driver::{Driver, both_drivers};
 pub(crate) use heavy::heavy;
 pub(crate) use http::Response;
 pub(crate) use message::Message;
+pub(crate) use nkey::Nkey;
 pub(crate) use server::Server;
 pub(crate) use shards::on_shards;
 pub(crate) use soak::{Case, is_long, long};
 pub(crate) use times::Times;
 pub(crate) use wait::wait_until;
+pub(crate) use wire::TlsClient;

@@ -13,6 +13,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+use rustls::ClientConfig;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -144,6 +145,22 @@ impl Server {
     #[track_caller]
     pub(crate) fn raw_client(&self) -> RawClient {
         let mut client = self.bare_client();
+        client.connect_quiet();
+        client
+    }
+
+    /// A connection that read INFO, sent this CONNECT (which should say `"verbose":false`), and had its PONG.
+    #[track_caller]
+    pub(crate) fn login(&self, json: &str) -> RawClient {
+        let mut client = self.bare_client();
+        client.connect_with(json);
+        client
+    }
+
+    /// As [`Server::raw_client`], over TLS.
+    #[track_caller]
+    pub(crate) fn tls_client(&self, config: &Arc<ClientConfig>) -> RawClient {
+        let mut client = RawClient::connect_tls(self.address(), config);
         client.connect_quiet();
         client
     }

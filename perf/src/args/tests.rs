@@ -57,6 +57,24 @@ fn a_load_is_checked_or_timed_on_request() {
 }
 
 #[test]
+fn somebody_has_a_name_and_a_password() {
+    let Ok(Command::Run(run)) = parsed("logins50 --user a --pass b --server 127.0.0.1:1") else {
+        panic!()
+    };
+    assert_eq!(run.load.server.address, "127.0.0.1:1");
+    let login = run.load.server.login.expect("somebody");
+    assert_eq!((&*login.user, &*login.password), ("a", "b"));
+}
+
+#[test]
+fn a_comparison_demands_things_of_its_servers() {
+    let plan = plan_of("compare --tls --policy 20");
+    assert!(plan.is_secure && plan.demands().is_secure);
+    assert_eq!(plan.policy, Some(20));
+    assert!(!plan_of("compare").demands().are_some());
+}
+
+#[test]
 fn a_comparison_takes_lists() {
     let plan =
         plan_of("compare --servers a=b --servers c.json --scenario pub:16,fanout10:16 --only x,y");
@@ -167,6 +185,9 @@ fn mistakes_are_named() {
         ("compare --rounds 0", "--rounds"),
         ("compare --record ../x", "letters"),
         ("compare --figure speed", "--figure"),
+        ("compare --policy 4", "5 to"),
+        ("crossing --server x --policy 20", "--policy"),
+        ("1to1 --user a", "--pass"),
     ] {
         let error = parsed(line).expect_err(line).to_string();
         assert!(error.contains(text), "{line}: {error}");

@@ -7,9 +7,11 @@ use clap::{Args, Parser, Subcommand};
 
 use super::{Command, Plan, Run, SHAPES, help, said_by};
 use crate::Result;
+use crate::demands::{ENTRIES_MAX, ENTRIES_MIN};
 use crate::figure::Figure;
 use crate::scenarios::{Load, Scenario, Shape, Stop};
 use crate::sets::{self, Set};
+use crate::target::{Login, Target};
 
 /// Every line but those of a shape, whose name is none of these words.
 #[derive(Debug, Parser)]
@@ -100,6 +102,12 @@ pub(super) struct ShapeArgs {
     msgs: Option<u64>,
     #[command(flatten)]
     load: LoadArgs,
+    /// Who to be; with a server that asks for TLS it begins by itself
+    #[arg(long, value_name = "NAME", requires = "pass")]
+    user: Option<String>,
+    /// The password of that user
+    #[arg(long, value_name = "TEXT", requires = "user")]
+    pass: Option<String>,
     /// Subject, or its first token where there are several
     #[arg(long, value_name = "NAME", default_value = "foo")]
     subject: String,
@@ -133,6 +141,12 @@ struct CompareArgs {
     rounds: Option<u16>,
     #[command(flatten)]
     load: LoadArgs,
+    /// Start the servers with TLS (1.3, AES-128-GCM, a key on P-256), and connect with it
+    #[arg(long)]
+    tls: bool,
+    /// Measure each server twice: with a user, and with the same user and a policy of so many entries for each side
+    #[arg(long, value_name = "N", value_parser = entries)]
+    policy: Option<usize>,
     /// CPUs of the server: 0, or 0,1, or 0-3
     #[arg(long, value_name = "N,N")]
     server_cpu: Option<String>,
@@ -179,6 +193,9 @@ impl Word {
     fn resolve(self) -> Result<Command> {
         Ok(match self {
             Word::Compare(args) => Command::Compare(Box::new(args.comparison())),
+            Word::Crossing { plan, .. } if plan.policy.is_some() => {
+                return Err("--policy does not go with crossing".into());
+            }
             Word::Crossing { server, plan } => Command::Crossing {
                 program: server,
                 plan: Box::new(plan.plan(&sets::CROSSING)),
@@ -201,7 +218,11 @@ impl ShapeArgs {
     fn resolve(self) -> Result<Run> {
         let shape = self.shape()?;
         let mut load = self.load.resolve();
-        load.server = self.server;
+        let login = self.user.zip(self.pass);
+        load.server = Target {
+            login: login.map(|(user, password)| Login { user, password }),
+            ..self.server.into()
+        };
         load.subject = self.subject;
         load.server_pid = self.pid;
         if let Some(messages) = self.msgs {
@@ -295,6 +316,8 @@ impl CompareArgs {
             },
             rounds: self.rounds.map_or(set.rounds, usize::from),
             load,
+            is_secure: self.tls,
+            policy: self.policy,
             server_cpus: self.server_cpu.unwrap_or_default(),
             client_cpu: self.client_cpu,
             reference: self.reference,
@@ -322,6 +345,14 @@ fn rate(text: &str) -> std::result::Result<f64, String> {
         Ok(rate)
     } else {
         Err("it must be above 0".to_owned())
+    }
+}
+
+fn entries(text: &str) -> std::result::Result<usize, String> {
+    let count = text.parse().map_err(|_| "a number is wanted")?;
+    match (ENTRIES_MIN..=ENTRIES_MAX).contains(&count) {
+        true => Ok(count),
+        false => Err(format!("it must be {ENTRIES_MIN} to {ENTRIES_MAX}")),
     }
 }
 

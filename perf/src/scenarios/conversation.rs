@@ -7,10 +7,8 @@ use crate::lengths::Lengths;
 use crate::scenarios::Stamp;
 use crate::scenarios::batch::{self, Batch};
 use crate::scenarios::verify::Checker;
-use crate::wire::{self, Outgoing, Peer};
-
-/// Bytes of one read.
-const READ_BYTES: usize = 64 * 1024;
+use crate::target::Target;
+use crate::wire::{self, Outgoing, Peer, SMALL_READ_BYTES};
 
 /// One side: it sends one kind of message and gets the other.
 struct Side {
@@ -65,7 +63,7 @@ impl Conversation {
     /// # Errors
     /// No connection, a refusal, or the floor peer, which knows no subjects.
     pub(super) fn connect(
-        server: &str,
+        server: &Target,
         subject: &str,
         payload_bytes: usize,
         is_verified: bool,
@@ -98,7 +96,7 @@ impl Conversation {
         Ok(Self {
             requester: side(requester, request),
             responder: side(responder, Batch::reply(&inbox, payload_bytes)),
-            buffer: vec![0; READ_BYTES],
+            buffer: vec![0; SMALL_READ_BYTES],
         })
     }
 
@@ -183,7 +181,7 @@ impl Conversation {
 
 impl Side {
     fn interest(&self) -> PollFlags {
-        let out = if self.outgoing.len() > 0 {
+        let out = if self.outgoing.is_waiting(&self.peer) {
             PollFlags::OUT
         } else {
             PollFlags::empty()

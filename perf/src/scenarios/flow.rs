@@ -157,7 +157,7 @@ impl Flow {
         let publishers = self.publishers.iter().zip(self.rooms());
         let publishers = publishers.map(|(publisher, room)| {
             let peer = &publisher.peer;
-            match room > 0 || peer.scanner.pings > 0 {
+            match room > 0 || peer.scanner.pings > 0 || peer.has_unsent() {
                 true => (peer, PollFlags::IN | PollFlags::OUT),
                 false => (peer, PollFlags::IN),
             }

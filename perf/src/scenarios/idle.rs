@@ -8,7 +8,7 @@ use super::{Load, OTHER_DESCRIPTORS, Scenario, Stop};
 use crate::Result;
 use crate::cpu;
 use crate::report::{Memory, Outcome};
-use crate::wire::Peer;
+use crate::wire::{Peer, SMALL_READ_BYTES};
 
 /// Runs `idle`: opens the connections, then watches the server for the time of the load.
 pub(super) fn run(scenario: &Scenario, count: usize, load: &Load) -> Result<Outcome> {
@@ -46,7 +46,7 @@ pub(super) fn run(scenario: &Scenario, count: usize, load: &Load) -> Result<Outc
 
 /// Stays for `time`, once a second answering the servers' PINGs so that nobody is cut as stale.
 fn answer_pings_for(time: Duration, peers: &mut [Peer]) -> Result<()> {
-    let mut buffer = vec![0; 4096];
+    let mut buffer = vec![0; SMALL_READ_BYTES];
     let end = Instant::now() + time;
     loop {
         let left = end.saturating_duration_since(Instant::now());

@@ -9,13 +9,16 @@
 //! | `mixed` | `mixed`: a flow, of messages that differ |
 //! | `many_subjects` | `hot`, `uniform`, `zipf`: a flow, with its subjects and subscriptions |
 //! | `request_reply`, `open_loop`, `flooded` | `reqrep`, `open`, `flooded`: a `conversation` |
-//! | `connection_churn`, `subscription_churn`, `idle` | `connect`, `subchurn`, `idle` |
+//! | `connection_churn`, `arrivals` | `connect`, `handshakes`, `logins`: each connection is a `guest` |
+//! | `subscription_churn`, `idle` | `subchurn`, `idle` |
 
+mod arrivals;
 mod batch;
 mod connection_churn;
 mod conversation;
 mod flooded;
 mod flow;
+mod guest;
 mod idle;
 mod latency;
 mod many_subjects;
@@ -37,6 +40,7 @@ pub(crate) use verify::{Checker, Stamp};
 use crate::Result;
 use crate::progress::Progress;
 use crate::report::Outcome;
+use crate::target::Target;
 
 /// Payload beyond which a message does not fit the default limit of the servers, in bytes.
 const PAYLOAD_BYTES_MAX: usize = 1024 * 1024;
@@ -56,8 +60,8 @@ pub(crate) enum Stop {
 /// Where the load goes, for how long, and how hard.
 #[derive(Clone, Debug)]
 pub(crate) struct Load {
-    /// `host:port`.
-    pub(crate) server: String,
+    /// Server, and how to get in.
+    pub(crate) server: Target,
     /// Process of the server, when its processor time is to be reported.
     pub(crate) server_pid: Option<u32>,
     /// Subject, or its first token where there are several.
@@ -82,7 +86,7 @@ pub(crate) struct Load {
 impl Default for Load {
     fn default() -> Self {
         Self {
-            server: "127.0.0.1:4222".to_owned(),
+            server: "127.0.0.1:4222".to_owned().into(),
             server_pid: None,
             subject: "foo".to_owned(),
             stop: Stop::After(Duration::from_secs(3)),
@@ -127,6 +131,9 @@ pub(crate) fn run(scenario: &Scenario, load: &Load) -> Result<Outcome> {
         Shape::SubscriptionChurn(count) => {
             subscription_churn::run(scenario, per_second(count), load)
         }
+        Shape::Handshakes(count) | Shape::Logins(count) => {
+            arrivals::run(scenario, per_second(count), load)
+        }
         Shape::Mixed(count) => mixed::run(scenario, count, load),
         Shape::Hot(count) | Shape::Uniform(count) | Shape::Zipf(count) => {
             many_subjects::run(scenario, count, load)
@@ -139,7 +146,11 @@ pub(crate) fn run(scenario: &Scenario, load: &Load) -> Result<Outcome> {
 fn check_verifiable(scenario: &Scenario) -> Result<()> {
     let has_messages = !matches!(
         scenario.shape,
-        Shape::Publish | Shape::Idle(_) | Shape::Connect(_)
+        Shape::Publish
+            | Shape::Idle(_)
+            | Shape::Connect(_)
+            | Shape::Handshakes(_)
+            | Shape::Logins(_)
     );
     if !has_messages {
         return Err(format!(

@@ -22,7 +22,7 @@ use crate::report::Outcome;
 use crate::wire;
 
 /// How long before something is due the generator stops sleeping.
-const AWAKE_BEFORE: Duration = Duration::from_micros(200);
+pub(super) const AWAKE_BEFORE: Duration = Duration::from_micros(200);
 
 /// How long requests may stay unanswered.
 const STALL_LIMIT: Duration = Duration::from_secs(20);

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::Result;
+use crate::demands::{Demands, User};
 
 /// Most connections of one run.
 const CONNECTIONS_MAX: usize = 60_000;
@@ -46,6 +47,10 @@ pub(crate) enum Shape {
     Connect(usize),
     /// This many SUB and UNSUB per second, in all, beside requests; 0 is the same without them.
     SubscriptionChurn(usize),
+    /// This many clients a second that shake hands and leave, beside others that ping.
+    Handshakes(usize),
+    /// This many clients a second whose password is hashed with bcrypt, beside one that pings.
+    Logins(usize),
     /// This many subscriptions held, messages on eight subjects of them.
     Hot(usize),
     /// This many subscriptions held, messages on all of them alike.
@@ -96,7 +101,7 @@ impl Counted {
     }
 }
 
-const COUNTED: [Counted; 12] = [
+const COUNTED: [Counted; 14] = [
     Counted {
         name: "mixed",
         of: Shape::Mixed,
@@ -112,6 +117,8 @@ const COUNTED: [Counted; 12] = [
     Counted::connections("connect", Shape::Connect, 8),
     Counted::rate("open", Shape::Open, 10_000, 1),
     Counted::rate("subchurn", Shape::SubscriptionChurn, 20_000, 0),
+    Counted::rate("handshakes", Shape::Handshakes, 1000, 1),
+    Counted::rate("logins", Shape::Logins, 50, 1),
     Counted::subscriptions("hot", Shape::Hot),
     Counted::subscriptions("uniform", Shape::Uniform),
     Counted::subscriptions("zipf", Shape::Zipf),
@@ -164,9 +171,29 @@ impl fmt::Display for Shape {
             Shape::Idle(count) => write!(f, "idle{count}"),
             Shape::Connect(count) => write!(f, "connect{count}"),
             Shape::SubscriptionChurn(rate) => write!(f, "subchurn{rate}"),
+            Shape::Handshakes(rate) => write!(f, "handshakes{rate}"),
+            Shape::Logins(rate) => write!(f, "logins{rate}"),
             Shape::Hot(count) => write!(f, "hot{count}"),
             Shape::Uniform(count) => write!(f, "uniform{count}"),
             Shape::Zipf(count) => write!(f, "zipf{count}"),
+        }
+    }
+}
+
+impl Shape {
+    /// What a server must ask of its clients for this shape to be what it is.
+    pub(crate) fn demands(self) -> Demands {
+        let nothing = Demands::default();
+        match self {
+            Shape::Handshakes(_) => Demands {
+                is_secure: true,
+                ..nothing
+            },
+            Shape::Logins(_) => Demands {
+                user: User::Hashed,
+                ..nothing
+            },
+            _ => nothing,
         }
     }
 }
@@ -198,7 +225,9 @@ impl FromStr for Scenario {
 impl fmt::Display for Scenario {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.shape {
-            Shape::Idle(_) | Shape::Connect(_) => self.shape.fmt(f),
+            Shape::Idle(_) | Shape::Connect(_) | Shape::Handshakes(_) | Shape::Logins(_) => {
+                self.shape.fmt(f)
+            }
             _ => write!(f, "{}:{}", self.shape, self.payload_bytes),
         }
     }
@@ -225,6 +254,8 @@ mod tests {
             "connect8",
             "subchurn0:16",
             "subchurn20000:16",
+            "handshakes500",
+            "logins50",
             "hot100000:16",
             "uniform100000:128",
             "zipf1:16",
@@ -237,6 +268,7 @@ mod tests {
             ("open", "open10000:16"),
             ("subchurn", "subchurn20000:16"),
             ("zipf:1", "zipf100000:1"),
+            ("handshakes", "handshakes1000"),
         ] {
             assert_eq!(short.parse::<Scenario>().unwrap().to_string(), full);
         }

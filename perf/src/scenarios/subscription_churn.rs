@@ -19,7 +19,7 @@ use super::{Load, OTHER_DESCRIPTORS, Scenario, Stop};
 use crate::Result;
 use crate::cpu;
 use crate::report::Outcome;
-use crate::wire::{self, Outgoing, Peer};
+use crate::wire::{self, Outgoing, Peer, SMALL_READ_BYTES};
 
 /// Connections that subscribe.
 const CONNECTIONS: usize = 50;
@@ -81,7 +81,7 @@ impl Churn {
             per_second,
             changes: 0,
             subject: format!("churn.{}", load.subject),
-            buffer: vec![0; 4096],
+            buffer: vec![0; SMALL_READ_BYTES],
         };
         for index in 0..CONNECTIONS {
             let peer = Peer::connect(&load.server)?;
@@ -181,7 +181,7 @@ impl Churn {
     /// Waits until the server has done all that was asked.
     fn barrier(&mut self) -> Result<()> {
         for member in &mut self.members {
-            while member.outgoing.len() > 0 {
+            while member.outgoing.is_waiting(&member.peer) {
                 wire::wait_for(&[(&member.peer, PollFlags::OUT)])?;
                 member.outgoing.flush(&mut member.peer)?;
             }

@@ -1,8 +1,10 @@
 //! Every shape against a small server of one thread, and against one that does wrong.
 
 use super::*;
+use crate::target::Login;
+use crate::tls::tests::serve_each;
 use std::collections::HashMap;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::thread;
 use std::time::Instant;
@@ -194,7 +196,7 @@ fn is_match(pattern: &str, subject: &str) -> bool {
 
 fn load(server: String, messages: u64, is_verified: bool) -> Load {
     Load {
-        server,
+        server: server.into(),
         stop: Stop::Messages(messages),
         is_verified,
         ..Load::default()
@@ -261,6 +263,92 @@ fn connections_come_and_go() {
     .unwrap();
     assert_eq!(outcome.counted, 100);
     assert!(outcome.latency.is_some());
+}
+
+/// A server that asks for TLS and answers PINGs; its address.
+fn secure() -> String {
+    serve_each(b"INFO {\"tls_required\":true} \r\n", |stream| {
+        let mut line = String::new();
+        // A client that leaves without a good-bye ends with an error.
+        while BufReader::with_capacity(1, &mut *stream)
+            .read_line(&mut line)
+            .is_ok_and(|count| count > 0)
+        {
+            if line == "PING\r\n" && stream.write_all(b"PONG\r\n").is_err() {
+                return;
+            }
+            line.clear();
+        }
+    })
+}
+
+#[test]
+fn clients_come_by_the_clock_and_shake_hands_where_the_server_asks_for_it() {
+    for (name, server) in [
+        ("handshakes200", secure()),
+        ("logins200", secure()),
+        ("logins200", serve(Fault::None)),
+    ] {
+        let mut load = load(server, 60, false);
+        load.server.login = Some(Login {
+            user: "a".to_owned(),
+            password: "b".to_owned(),
+        });
+        let outcome = run(&name.parse().unwrap(), &load).unwrap();
+        // Some of the warm-up may be answered in the stretch, and some of the stretch behind it.
+        let arrivals = outcome.arrivals.unwrap();
+        assert_eq!((arrivals.came, arrivals.refused), (60, 0), "{name}");
+        assert!((1..=66).contains(&outcome.counted), "{name}: {outcome:?}");
+        assert!(outcome.latency.is_some() && arrivals.latency.is_some());
+    }
+    let load = load(secure(), 30, false);
+    let outcome = run(&"connect4".parse().unwrap(), &load).unwrap();
+    assert_eq!(outcome.counted, 30);
+}
+
+#[test]
+fn who_is_not_let_in_is_counted() {
+    // Only the first stays, who pings.
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    thread::spawn(move || {
+        for (number, stream) in listener.incoming().enumerate() {
+            let mut stream = stream.unwrap();
+            stream.write_all(b"INFO {} \r\n").unwrap();
+            thread::spawn(move || {
+                let lines = BufReader::new(stream.try_clone().unwrap()).lines();
+                for line in lines.map_while(|line| line.ok()) {
+                    let answer: &[u8] = match (number, &*line) {
+                        (0, "PING") => b"PONG\r\n",
+                        (0, _) => continue,
+                        _ => b"-ERR 'Authorization Violation'\r\n",
+                    };
+                    let _ = stream.write_all(answer);
+                }
+            });
+        }
+    });
+    let mut load = load(address, 40, false);
+    load.server.login = Some(Login {
+        user: "a".to_owned(),
+        password: "b".to_owned(),
+    });
+    let outcome = run(&"logins400".parse().unwrap(), &load).unwrap();
+    let arrivals = outcome.arrivals.unwrap();
+    assert_eq!((outcome.counted, arrivals.came), (0, 40));
+    assert!(arrivals.refused > 0, "{arrivals:?}");
+}
+
+#[test]
+fn what_is_to_be_measured_must_be_there() {
+    for (name, text) in [
+        ("handshakes10", "does not ask for TLS"),
+        ("logins10", "--user"),
+    ] {
+        let load = load(serve(Fault::None), 10, false);
+        let error = run(&name.parse().unwrap(), &load).unwrap_err().to_string();
+        assert!(error.contains(text), "{name}: {error}");
+    }
 }
 
 #[test]

@@ -1,3 +1,5 @@
+//! When a job is done, and that it is answered.
+
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use gnatsd_core::auth::User;

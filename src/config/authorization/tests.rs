@@ -103,11 +103,11 @@ fn mistakes() {
     for (text, expected) in [
         (
             "user: a, password: b, token: c",
-            "1:40: Cannot have a user/pass and token",
+            "1:46: Cannot have a user/pass and token",
         ),
         (
             "password: b, token: c",
-            "1:31: Cannot have a user/pass and token",
+            "1:37: Cannot have a user/pass and token",
         ),
         (
             "user: a, users: []",
@@ -115,7 +115,7 @@ fn mistakes() {
         ),
         (
             "users: [], token: c",
-            "1:36: Can not have a token and a users array",
+            "1:35: Can not have a token and a users array",
         ),
         (
             "users: abc",
@@ -260,6 +260,16 @@ fn warnings_of_the_file() {
         file_warnings("authorization { user: a, permissions: {publish: x, subscribe: x} }"),
         ["t.conf:1:26: permissions without a list of users have no effect"]
     );
+    // Without quotes 1m is a million.
+    for (text, seconds) in [("1m", "1000000"), ("60.5", "60.5"), ("\"2m\"", "120")] {
+        let expected = format!(
+            "t.conf:1:26: timeout of {seconds} seconds is high, consider keeping it under 60 seconds; \
+             possibly caused by an unquoted duration: use \"1m\" instead of 1m"
+        );
+        let text = format!("authorization {{ timeout: {text} }}");
+        assert_eq!(file_warnings(&text), [expected], "{text}");
+    }
+    assert_eq!(file_warnings("authorization { timeout: 60 }"), [""; 0]);
     // The defaults are warned about once, and only if somebody has them.
     let users = "users: [{user: a, password: b}, {user: c, password: d}]";
     let lacking = "permissions: {publish: x}";

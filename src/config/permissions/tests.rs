@@ -103,7 +103,7 @@ fn answers() {
             limited(Some(1), 120),
         ),
         (
-            "allow_responses: {max_msgs: -1, ttl: 1m}",
+            "allow_responses: {max_msgs: -1, ttl: \"1m\"}",
             limited(None, 60),
         ),
         (
@@ -129,7 +129,7 @@ fn answers() {
 
 #[test]
 fn what_lists_leave_out_is_told_once_per_user() {
-    let start = "t.conf:1:61: permissions of user \"a\"";
+    let start = "t.conf:1:62: permissions of user \"a\"";
     let warned = |text: &str| warnings(&file(text));
     assert_eq!(warned("{publish: a, subscribe: b}"), [""; 0]);
     assert_eq!(warned("{subscribe: b, allow_responses: true}"), [""; 0]);

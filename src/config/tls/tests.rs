@@ -16,7 +16,7 @@ fn every_field() {
          handshake_first: true, pinned_certs: ['{pin}']",
     ));
     assert_eq!(read.pinned_certs[0][..4], [0x01, 0x23, 0x45, 0x67]);
-    assert_eq!(read.pinned_certs[0][8..12], [0xab, 0xcd, 0xef, 0xAB]);
+    assert_eq!(read.pinned_certs[0][5..9], [0xab, 0xcd, 0xef, 0xab]);
     let expected = TlsOptions {
         cert_file: "c.pem".to_owned(),
         key_file: "k.pem".to_owned(),
@@ -34,6 +34,7 @@ fn every_field() {
     assert_eq!(read.pinned_certs.len(), 1);
     assert_eq!(tls(""), TlsOptions::default());
     assert_eq!(tls("ca_file: ''").ca_file, None);
+    assert_eq!(warnings("tls { timeout: 1m }").len(), 1);
     assert_eq!(tls("timeout: 3s").timeout, Duration::from_secs(3));
     assert!(tls("verify_and_map: true; verify: false").verify);
     assert!(!tls("verify_and_map: false; verify: false").verify);
@@ -128,7 +129,7 @@ fn mistakes() {
         ),
         (
             "timeout: \"5\"",
-            "1:17: error parsing tls config, 'timeout' time: missing unit in duration \"5\"",
+            "1:16: error parsing tls config, 'timeout' time: missing unit in duration \"5\"",
         ),
         (
             "Bogus: 1",

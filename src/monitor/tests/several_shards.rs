@@ -111,7 +111,7 @@ impl Service for Shard {
                 drop(to.try_send(page_of(&self.subs, from, limit)));
             }
             Control::Stop => self.stops = true,
-            Control::Open(_) => {}
+            Control::Open(_) | Control::Decided(_) => {}
         }
     }
 
@@ -143,7 +143,9 @@ impl Served {
         let runtime = gnatsd_shards::start(config, make).unwrap();
         let monitor = Monitor::bind("127.0.0.1", 0).unwrap();
         let addr = monitor.local_addr();
-        monitor.serve(facts(), runtime.handles().to_vec()).unwrap();
+        monitor
+            .serve(None, facts(), runtime.handles().to_vec())
+            .unwrap();
         Served {
             addr,
             runtime: Some(runtime),

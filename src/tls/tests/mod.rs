@@ -1,6 +1,7 @@
 //! A client of the same library and a wire in memory that blocks where it likes.
 
 mod handshakes;
+mod hostile;
 mod identities;
 mod measurements;
 mod options;

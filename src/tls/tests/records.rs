@@ -102,6 +102,31 @@ fn what_finds_no_room_is_kept_and_announced() {
 }
 
 #[test]
+fn less_than_there_is_room_for_means_that_nothing_waits() {
+    // A reader that got less than it asked for waits for the socket, which has nothing more to announce.
+    for version in VERSIONS {
+        let mut link = link(version, Wire::new());
+        let mut said = Vec::new();
+        for len in [300, 5, 4000, 7, 16_000, 1] {
+            link.peer.say(&text(len), &mut link.wire);
+            said.extend(text(len));
+        }
+        let mut got = Vec::new();
+        for room in [100, 150, 80_000] {
+            let mut into = vec![0; room];
+            let len = link
+                .session
+                .receive(&mut link.wire, &mut into, &mut link.scratch)
+                .unwrap();
+            got.extend_from_slice(&into[..len]);
+            assert!(len == room || !link.session.has_plaintext());
+        }
+        assert_eq!(got.len(), said.len());
+        assert_eq!(got, said);
+    }
+}
+
+#[test]
 fn sends_while_records_wait_and_messages_are_half_there() {
     for version in VERSIONS {
         let mut link = link(version, Wire::new());
@@ -127,6 +152,7 @@ fn many_slices_become_few_records_and_one_write() {
     let mut link = link(&TLS13, Wire::new());
     let before = link.wire.writes;
     let bytes = text(64 * 1024);
+    assert!(bytes.len() <= SEND_BYTES_MAX);
     let slices: Vec<_> = bytes.chunks(100).map(IoSlice::new).collect();
     let accepted = link
         .session
@@ -150,6 +176,7 @@ fn a_socket_that_takes_nothing_stops_the_sender() {
                 .send(&mut link.wire, &[IoSlice::new(bytes)], &mut link.scratch)
         };
         assert_eq!(send(&mut link, &bytes).unwrap(), SEND_BYTES_MAX);
+        assert!(link.wire.down.is_empty());
         let blocked = send(&mut link, &bytes[SEND_BYTES_MAX..]).unwrap_err();
         assert_eq!(blocked.kind(), ErrorKind::WouldBlock);
         assert!(link.session.has_unsent());
@@ -198,7 +225,6 @@ fn a_broken_record_ends_it_after_all_that_was_whole() {
         let failure = link.receive(100).unwrap_err();
         assert_eq!(failure.kind(), ErrorKind::InvalidData);
         assert_eq!(failure.to_string(), "local error: tls: bad record MAC");
-        assert!(link.session.flush(&mut link.wire).unwrap());
         let told = link.peer.exchange(&mut link.wire).unwrap_err();
         assert!(matches!(told, rustls::Error::AlertReceived(_)), "{told}");
         let sent = link

@@ -4,14 +4,14 @@
 //! limits of [`CONF`], so that the short ones reach them.
 
 /// Length of what replaces `@`.
-pub(super) const NAME_BYTES: usize = 5;
+pub(crate) const NAME_BYTES: usize = 5;
 
 /// Small limits.
-pub(super) const CONF: &str = "max_control_line: 64\nmax_payload: 32\nmax_subscriptions: 3\n";
+pub(crate) const CONF: &str = "max_control_line: 64\nmax_payload: 32\nmax_subscriptions: 3\n";
 
 /// How a conversation ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
+pub(crate) enum End {
     /// The server closes.
     Closed,
     /// It goes on.
@@ -26,7 +26,7 @@ const TOO_LONG: &str = "-ERR 'maximum control line exceeded'\r\n";
 const TOO_LARGE: &str = "-ERR 'Maximum Payload Violation'\r\n";
 
 /// Input, output (in pieces), end.
-pub(super) const TRANSCRIPTS: [(&str, &[&str], End); 60] = [
+pub(crate) const TRANSCRIPTS: [(&str, &[&str], End); 60] = [
     ("PING\r\n", &["PONG\r\n"], Open),
     ("ping\nPiNg and more \r\n", &["PONG\r\nPONG\r\n"], Open),
     ("PONG\r\n+OK\r\nINFO {}\r\n+ok x\n", &[], Open),

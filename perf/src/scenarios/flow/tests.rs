@@ -15,7 +15,7 @@ const MESSAGES: u64 = 20_000;
 fn pinging_server() -> (Load, JoinHandle<Vec<u8>>) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let load = Load {
-        server: listener.local_addr().unwrap().to_string(),
+        server: listener.local_addr().unwrap().to_string().into(),
         stop: Stop::Messages(MESSAGES),
         ..Load::default()
     };
@@ -89,7 +89,7 @@ fn a_server_that_ends_is_an_error() {
         while read(&mut stream, 100_000).is_some() {}
     });
     let load = Load {
-        server,
+        server: server.into(),
         ..Load::default()
     };
     let error = run(&"pub:16".parse().unwrap(), &load).unwrap_err();

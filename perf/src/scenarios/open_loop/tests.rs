@@ -10,7 +10,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 fn a_pause_of_the_server_shows_in_every_request_that_was_due_in_it() {
     let server = relay(Some((500, PAUSE)));
     let load = Load {
-        server,
+        server: server.into(),
         stop: Stop::Messages(1000),
         ..Load::default()
     };
@@ -29,7 +29,7 @@ fn a_pause_of_the_server_shows_in_every_request_that_was_due_in_it() {
 fn a_rate_must_be_one() {
     for rate in [0.0, -1.0, f64::NAN, f64::INFINITY] {
         let server = relay(None);
-        let conversation = Conversation::connect(&server, "foo", 16, false).unwrap();
+        let conversation = Conversation::connect(&server.clone().into(), "foo", 16, false).unwrap();
         assert!(OpenLoop::begin(conversation, rate, Stop::Messages(1)).is_err());
     }
 }
