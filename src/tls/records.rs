@@ -29,6 +29,7 @@ impl Session {
             filled: 0,
             error: None,
         };
+        let mut has_encoded = false;
         loop {
             let UnbufferedStatus { discard, state, .. } =
                 self.tls.process_tls_records(&mut received[look.consumed..]);
@@ -53,9 +54,11 @@ impl Session {
                 }
                 Ok(ConnectionState::EncodeTlsData(data)) => {
                     append(data, &mut self.unsent);
+                    has_encoded = true;
                     true
                 }
                 Ok(ConnectionState::TransmitTlsData(data)) => {
+                    has_encoded = false;
                     // It is in `unsent` and will be sent before anything else.
                     data.done();
                     true
@@ -72,6 +75,9 @@ impl Session {
                 }
             };
             look.consumed += discard;
+            // What the library has to say goes out first, or it lets nobody send: tickets, for example, behind which
+            // data came with the end of the handshake.
+            let goes_on = goes_on || has_encoded;
             if !goes_on || look.error.is_some() {
                 break;
             }
