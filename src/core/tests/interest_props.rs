@@ -1,10 +1,13 @@
 //! Property: whatever the history of SUB, UNSUB, disconnect and PUB, a match finds who a plain list of
-//! subscriptions, asked one by one, says must receive the message.
+//! subscriptions, asked one by one, says must receive the message; those that permissions keep it from do not.
 //!
 //! Tokens come from a tiny alphabet, so that subjects meet often; every connection keeps its hint all along;
 //! small cache limits make results be evicted, replayed and rebuilt. The table checks itself after each step.
 
+use std::sync::Arc;
+
 use gnatsd_core::interest::{CacheLimits, ConnKey, ConnSubs, Inserted, Interest, MatchHint, SubId};
+use gnatsd_core::permissions::{DeliveryFilter, Entry, Permissions, Rules, Side};
 use gnatsd_core::subject;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -18,6 +21,12 @@ enum Step {
         subject: String,
         queue: Option<&'static str>,
         sid: u8,
+        denied: Option<String>,
+    },
+    Filter {
+        conn: usize,
+        sid: u8,
+        denied: Option<String>,
     },
     Unsub {
         conn: usize,
@@ -41,6 +50,38 @@ struct Wanted {
     subject: String,
     queue: Option<&'static str>,
     id: SubId,
+    denied: Option<String>,
+}
+
+impl Wanted {
+    /// Only what a subscription asks for besides can be kept from it: what it names it was given or not.
+    fn gets(&self, published: &str) -> bool {
+        let is_denied = |denied: &String| {
+            subject::has_wildcard(self.subject.as_bytes())
+                && subject::matches(denied.as_bytes(), published.as_bytes())
+        };
+        subject::matches(self.subject.as_bytes(), published.as_bytes())
+            && !self.denied.as_ref().is_some_and(is_denied)
+    }
+}
+
+fn filter(
+    denied: Option<&String>,
+    subject: &str,
+    queue: Option<&str>,
+) -> Option<Arc<DeliveryFilter>> {
+    let deny = denied.map(|subject| Entry {
+        subject: subject.as_str().into(),
+        queue: None,
+    });
+    let rules = Rules {
+        subscribe: Side {
+            allow: None,
+            deny: deny.into_iter().collect(),
+        },
+        ..Rules::default()
+    };
+    Permissions::new(rules).filter_for(subject.as_bytes(), queue.map(str::as_bytes))
 }
 
 fn subjects() -> impl Strategy<Value = String> {
@@ -51,11 +92,20 @@ fn subjects() -> impl Strategy<Value = String> {
     vec(token, 1..4).prop_map(|tokens| tokens.join("."))
 }
 
+fn denials() -> impl Strategy<Value = Option<String>> {
+    let valid = subjects().prop_filter("valid", |subject| {
+        subject::is_valid_subscription(subject.as_bytes())
+    });
+    prop_oneof![2 => Just(None), 1 => valid.prop_map(Some)]
+}
+
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let queue = prop_oneof![4 => Just(None), 1 => Just(Some("q")), 1 => Just(Some("r"))];
     let step = prop_oneof![
-        4 => (0..CONNS, subjects(), queue, 0..6_u8)
-            .prop_map(|(conn, subject, queue, sid)| Step::Sub { conn, subject, queue, sid }),
+        4 => (0..CONNS, subjects(), queue, 0..6_u8, denials())
+            .prop_map(|(conn, subject, queue, sid, denied)| Step::Sub { conn, subject, queue, sid, denied }),
+        1 => (0..CONNS, 0..6_u8, denials())
+            .prop_map(|(conn, sid, denied)| Step::Filter { conn, sid, denied }),
         3 => (0..CONNS, 0..6_u8).prop_map(|(conn, sid)| Step::Unsub { conn, sid }),
         1 => (0..CONNS, 0..5_usize).prop_map(|(conn, limit)| Step::RemoveSome { conn, limit }),
         6 => (0..CONNS, subjects()).prop_map(|(conn, subject)| Step::Publish { conn, subject }),
@@ -109,7 +159,9 @@ impl World {
                 subject,
                 queue,
                 sid,
-            } => self.subscribe(*conn, subject, *queue, *sid),
+                denied,
+            } => self.subscribe(*conn, subject, *queue, *sid, denied.as_ref()),
+            Step::Filter { conn, sid, denied } => self.filter(*conn, *sid, denied.as_ref()),
             Step::Unsub { conn, sid } => self.unsubscribe(*conn, *sid),
             Step::RemoveSome { conn, limit } => self.remove_some(*conn, *limit),
             Step::Publish { conn, subject } => self.publish(*conn, subject),
@@ -117,14 +169,37 @@ impl World {
         self.interest.check_invariants();
     }
 
-    fn subscribe(&mut self, conn: usize, subject: &str, queue: Option<&'static str>, sid: u8) {
+    fn filter(&mut self, conn: usize, sid: u8, denied: Option<&String>) {
         let sid = sid.to_string();
-        let got = self.interest.subscribe(
+        let is_it = |sub: &&mut Wanted| sub.conn == conn && sub.sid == sid;
+        if let Some(known) = self.model.iter_mut().find(is_it) {
+            known.denied = denied.cloned();
+            let filter = filter(denied, &known.subject, known.queue);
+            self.interest.set_filter(known.id, filter);
+        }
+    }
+
+    fn subscribe(
+        &mut self,
+        conn: usize,
+        subject: &str,
+        queue: Option<&'static str>,
+        sid: u8,
+        denied: Option<&String>,
+    ) {
+        let sid = sid.to_string();
+        let filter = if subject::is_valid_subscription(subject.as_bytes()) {
+            filter(denied, subject, queue)
+        } else {
+            None
+        };
+        let got = self.interest.subscribe_filtered(
             ConnKey(conn as u32),
             &mut self.conns[conn],
             subject.as_bytes(),
             queue.map(str::as_bytes),
             sid.as_bytes(),
+            filter,
         );
         let known = self
             .model
@@ -153,6 +228,7 @@ impl World {
                     subject: subject.to_owned(),
                     queue,
                     id,
+                    denied: denied.cloned(),
                 });
             }
             (Err(_), None) => assert!(!subject::is_valid_subscription(subject.as_bytes())),
@@ -224,7 +300,7 @@ impl World {
         let mut expected: Vec<_> = self
             .model
             .iter()
-            .filter(|sub| subject::matches(sub.subject.as_bytes(), subject.as_bytes()))
+            .filter(|sub| sub.gets(subject))
             .map(|sub| {
                 let prefix = format!("HMSG {subject} {} ", sub.sid).into_bytes();
                 let queue = sub.queue.map(|queue| queue.as_bytes().to_vec());

@@ -240,7 +240,8 @@ impl Interest {
         self.subscribe_filtered(conn, conn_subs, subject, queue, sid, None)
     }
 
-    /// The same for a subscription that some of what it asks for is kept from.
+    /// The same for a subscription that some of what it asks for is kept from. Only wildcards ask for more than
+    /// they name: for others the filter is of no effect.
     ///
     /// # Errors
     /// As [`subscribe`](Self::subscribe).
@@ -260,6 +261,7 @@ impl Interest {
         if !subject::is_valid_subscription(subject) {
             return Err(InvalidSubject);
         }
+        let filter = filter.filter(|_| subject::has_wildcard(subject));
         let queue = queue.unwrap_or_default();
         let queue_hash = if queue.is_empty() {
             0
