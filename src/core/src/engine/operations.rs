@@ -386,8 +386,11 @@ impl Engine {
         error: &serde_json::Error,
     ) -> Flow {
         if let Some(connection) = self.connections.find(key) {
-            self.log
-                .add(Level::Error, &connection.peer, format_args!("{error}"));
+            self.log.add(
+                Level::Error,
+                &connection.peer,
+                format_args!("{}", connect::Fault(error)),
+            );
         }
         self.end_lingering(edge, key, CloseReason::ProtocolViolation);
         Flow::Closed

@@ -55,18 +55,25 @@ impl Engine {
         queue: Option<&[u8]>,
         sid: &[u8],
     ) {
-        let is_queue_refused = queue.is_some() && self.may_subscribe(key, subject, None);
+        let Some(rights) = self.connections.find(key).and_then(|c| c.rights.as_ref()) else {
+            return;
+        };
+        // 1.2.0 does not name the queue group.
+        let queue = queue.filter(|_| rights.permissions().rules().are_of_2x());
         let subject = Quoted(subject);
         let mut text = format!("Permissions Violation for Subscription to {subject}");
-        if let Some(queue) = queue.filter(|_| is_queue_refused) {
+        let mut logged = String::new();
+        if let Some(queue) = queue {
             text += &format!(" using queue {}", Quoted(queue));
+            logged = format!(", Queue: {}", Quoted(queue));
         }
         self.enqueue_error(key, &text);
         if let Some(connection) = self.connections.find(key) {
             let user = Quoted(connection.user_name().as_bytes());
             let sid = Printable(sid);
-            let text =
-                format_args!("Subscription Violation - User {user}, Subject {subject}, SID {sid}");
+            let text = format_args!(
+                "Subscription Violation - User {user}, Subject {subject}{logged}, SID {sid}"
+            );
             self.log.add(Level::Error, &connection.peer, text);
         }
     }

@@ -52,3 +52,14 @@ pub struct Rules {
     /// Answers besides.
     pub responses: Option<Responses>,
 }
+
+impl Rules {
+    /// Whether they say anything that 1.2.0 could not: then refusals have the words of 2.x.
+    pub fn are_of_2x(&self) -> bool {
+        let sides = [&self.publish, &self.subscribe];
+        let names_queue = |side: &&Side| side.allow.iter().flatten().any(|e| e.queue.is_some());
+        self.responses.is_some()
+            || sides.iter().any(|side| !side.deny.is_empty())
+            || sides.iter().any(names_queue)
+    }
+}

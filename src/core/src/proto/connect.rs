@@ -100,6 +100,27 @@ pub fn check_info(arg: &[u8]) -> Result<(), serde_json::Error> {
     parse_connect(arg).map(|_| ())
 }
 
+/// What is wrong with a document, without the value that is: it may be a password in the wrong place.
+pub struct Fault<'a>(
+    /// The JSON library's error.
+    pub &'a serde_json::Error,
+);
+
+impl fmt::Display for Fault<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = self.0.to_string();
+        let is_quote = |c: char| c == '"' || c == '`';
+        match (text.find(is_quote), text.rfind(is_quote)) {
+            // "invalid type: string "…", expected a boolean at line 1 column 9"
+            (Some(from), Some(to)) if text.starts_with("invalid ") => {
+                f.write_str(text[..from].trim_end())?;
+                f.write_str(&text[to + 1..])
+            }
+            _ => f.write_str(&text),
+        }
+    }
+}
+
 struct Document;
 
 impl<'de> Visitor<'de> for Document {
@@ -377,6 +398,32 @@ mod tests {
                 "{}",
                 String::from_utf8_lossy(bad)
             );
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_without_the_value() {
+        for (json, text) in [
+            (
+                &br#""Geheim""#[..],
+                "invalid type: string, expected a JSON object at line 1 column 8",
+            ),
+            (
+                br#"{"pass":48210}"#,
+                "invalid type: integer, expected a string at line 1 column 13",
+            ),
+            (
+                br#"{"verbose":"Ge\"heim"}"#,
+                "invalid type: string, expected a boolean at line 1 column 21",
+            ),
+            (
+                br#"{"pass":"Geheim"#,
+                "EOF while parsing a string at line 1 column 15",
+            ),
+            (br#"{"pass" "Geheim"}"#, "expected `:` at line 1 column 9"),
+        ] {
+            let error = parse_connect(json).unwrap_err();
+            assert_eq!(Fault(&error).to_string(), text);
         }
     }
 

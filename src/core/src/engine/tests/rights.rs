@@ -115,7 +115,7 @@ fn what_may_not_be_subscribed_to_is_not() {
     assert_eq!(
         w.received(reader),
         "-ERR 'Permissions Violation for Subscription to \">\"'\r\n\
-         -ERR 'Permissions Violation for Subscription to \"q\"'\r\n\
+         -ERR 'Permissions Violation for Subscription to \"q\" using queue \"w\"'\r\n\
          -ERR 'Permissions Violation for Subscription to \"q\"'\r\nPONG\r\n"
     );
     assert!(said(
