@@ -28,6 +28,13 @@ const CPUS_PER_THREAD: usize = 4;
 /// Nice value of the threads: the lowest priority.
 const NICE: i32 = 19;
 
+/// A thread that has had a job for this long gets next to no time: the machine is busy with what goes first.
+const STARVED_AFTER: Duration = Duration::from_millis(500);
+
+/// Nice value of the thread that helps out then: about a quarter of what a shard gets. With the lowest priority alone
+/// nobody could log in to a server that has no time to spare.
+const NICE_OF_RELIEF: i32 = 5;
+
 /// How long the end waits for hashes that have begun. One of cost 16 takes longer: it ends with the process.
 const ENDING_TIME_MAX: Duration = Duration::from_secs(2);
 
@@ -70,6 +77,12 @@ struct Queue {
     threads: Vec<JoinHandle<()>>,
     /// Those that have not ended.
     running: usize,
+    /// Those that have a job.
+    busy: usize,
+    /// When a job was last done, or begun by a pool that had none.
+    progress: Option<Instant>,
+    /// One of them is there only until there is no job.
+    has_relief: bool,
     is_closed: bool,
 }
 
@@ -122,6 +135,7 @@ impl HashPool {
             return Err(Full);
         }
         self.start_threads(&mut queue);
+        self.start_relief(&mut queue);
         if queue.running == 0 {
             return Err(Full);
         }
@@ -133,19 +147,40 @@ impl HashPool {
 
     /// Starts the threads that are not there yet. Those that the system refuses are tried again with the next job.
     fn start_threads(&self, queue: &mut Queue) {
-        while queue.running < self.threads_max {
-            let shared = Arc::clone(&self.shared);
-            let cpus = self.cpus;
-            let started = thread::Builder::new()
-                .name("hash".to_owned())
-                .spawn(move || {
-                    give_way(cpus.as_ref());
-                    shared.serve();
-                });
-            let Ok(thread) = started else { return };
-            queue.threads.push(thread);
-            queue.running += 1;
+        while queue.running - usize::from(queue.has_relief) < self.threads_max {
+            if !self.start_thread(queue, NICE, Shared::serve) {
+                return;
+            }
         }
+    }
+
+    /// Starts one more, of higher priority, if the others have jobs and make no headway.
+    fn start_relief(&self, queue: &mut Queue) {
+        let is_starved = queue.busy > 0
+            && queue.busy == queue.running
+            && queue
+                .progress
+                .is_some_and(|at| at.elapsed() >= STARVED_AFTER);
+        if is_starved && !queue.has_relief {
+            queue.has_relief = self.start_thread(queue, NICE_OF_RELIEF, Shared::relieve);
+        }
+    }
+
+    fn start_thread(&self, queue: &mut Queue, nice: i32, serve: fn(&Shared)) -> bool {
+        // Those that have ended have nothing left to wait for.
+        queue.threads.retain(|thread| !thread.is_finished());
+        let shared = Arc::clone(&self.shared);
+        let cpus = self.cpus;
+        let started = thread::Builder::new()
+            .name("hash".to_owned())
+            .spawn(move || {
+                give_way(cpus.as_ref(), nice);
+                serve(&shared);
+            });
+        let Ok(thread) = started else { return false };
+        queue.threads.push(thread);
+        queue.running += 1;
+        true
     }
 }
 
@@ -189,40 +224,64 @@ impl Shared {
 
     /// What a thread does.
     fn serve(&self) {
-        while let Some((job, is_late)) = self.next() {
-            if is_late {
-                job.answer_late();
-            } else {
-                job.answer();
-            }
+        while let Some(next) = self.next(true) {
+            self.answer(next);
         }
         self.lock().running -= 1;
         self.ended.notify_all();
     }
 
-    /// The next job, and whether it is too late for it; waits if there is none. `None` for the end.
-    fn next(&self) -> Option<(Job, bool)> {
+    /// The same as long as there are jobs.
+    fn relieve(&self) {
+        while let Some(next) = self.next(false) {
+            self.answer(next);
+        }
         let mut queue = self.lock();
-        loop {
+        queue.running -= 1;
+        queue.has_relief = false;
+        drop(queue);
+        self.ended.notify_all();
+    }
+
+    fn answer(&self, (job, is_late): (Job, bool)) {
+        if is_late {
+            job.answer_late();
+        } else {
+            job.answer();
+        }
+        let mut queue = self.lock();
+        queue.busy -= 1;
+        queue.progress = Some(Instant::now());
+    }
+
+    /// The next job, and whether it is too late for it; waits if there is none and that is wanted. `None` for the end.
+    fn next(&self, waits: bool) -> Option<(Job, bool)> {
+        let mut queue = self.lock();
+        let next = loop {
             let now = Instant::now();
             let is_closed = queue.is_closed;
             let is_late = |job: &Job| is_closed || job.deadline <= now;
             // The late ones are the oldest, and only wait for somebody to say so.
             if let Some(job) = queue.jobs.pop_front_if(|job| is_late(job)) {
-                return Some((job, true));
+                break (job, true);
             }
             if let Some(job) = queue.jobs.pop_back() {
                 let is_late = is_late(&job);
-                return Some((job, is_late));
+                break (job, is_late);
             }
-            if is_closed {
+            if is_closed || !waits {
                 return None;
             }
             queue = self
                 .arrived
                 .wait(queue)
                 .unwrap_or_else(PoisonError::into_inner);
+        };
+        queue.busy += 1;
+        if queue.busy == 1 {
+            queue.progress = Some(Instant::now());
         }
+        Some(next)
     }
 }
 
@@ -249,12 +308,12 @@ fn tell(done: Box<dyn FnOnce(Login) + Send>, login: Login) {
 
 /// Lets all others go first, from here on. What the system does not allow is left as it is: it only makes logins
 /// more of a burden to others.
-fn give_way(cpus: Option<&CpuSet>) {
+fn give_way(cpus: Option<&CpuSet>, nice: i32) {
     if let Some(cpus) = cpus {
         let _ = rustix::thread::sched_setaffinity(None, cpus);
     }
     // On Linux a thread has a priority of its own, and "no process" means the calling thread.
-    let _ = rustix::process::setpriority_process(None, NICE);
+    let _ = rustix::process::setpriority_process(None, nice);
 }
 
 impl fmt::Debug for Queue {

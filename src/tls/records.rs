@@ -31,6 +31,7 @@ impl Session {
         };
         let mut has_encoded = false;
         loop {
+            let mut lacks_room = false;
             let UnbufferedStatus { discard, state, .. } =
                 self.tls.process_tls_records(&mut received[look.consumed..]);
             let goes_on = match state {
@@ -49,8 +50,9 @@ impl Session {
                             Err(error) => look.error = Some(error),
                         }
                     }
-                    let has_room = look.filled < into.len() || into.is_empty();
-                    to_the_end || (self.spare.is_empty() && has_room)
+                    let is_full = look.filled == into.len() && !into.is_empty();
+                    lacks_room = (is_full || !self.spare.is_empty()) && !to_the_end;
+                    !lacks_room
                 }
                 Ok(ConnectionState::EncodeTlsData(data)) => {
                     append(data, &mut self.unsent);
@@ -79,12 +81,15 @@ impl Session {
             // data came with the end of the handshake.
             let goes_on = goes_on || has_encoded;
             if !goes_on || look.error.is_some() {
+                let rest = received.get(look.consumed..).unwrap_or_default();
+                self.has_records = lacks_room && holds_record(rest);
                 break;
             }
         }
         if self.end.is_some() {
             // "Any data received after a closure alert has been received MUST be ignored": RFC 8446 6.1.
             look.consumed = received.len();
+            self.has_records = false;
         }
         look
     }
@@ -94,7 +99,7 @@ impl Session {
         if let Some(End::Failed(text)) = &self.end {
             return Err(io::Error::new(ErrorKind::InvalidData, text.clone()));
         }
-        if !holds_record(&self.held) {
+        if !self.has_records {
             return Ok(());
         }
         let mut held = std::mem::take(&mut self.held);
@@ -151,6 +156,6 @@ fn append<Data>(mut data: EncodeTlsData<'_, Data>, unsent: &mut Vec<u8>) {
 }
 
 /// Whether the first record is whole.
-pub(super) fn holds_record(bytes: &[u8]) -> bool {
+fn holds_record(bytes: &[u8]) -> bool {
     failure::content_len(bytes).is_some_and(|len| bytes.len() >= HEADER_BYTES + len)
 }

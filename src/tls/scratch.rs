@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::IoSlice;
 
 /// Most plaintext in one record. Source: RFC 8446 5.1.
-const PLAIN_BYTES: usize = 16 * 1024;
+pub(super) const PLAIN_BYTES: usize = 16 * 1024;
 
 /// Records that one write may take.
 const OUT_RECORDS: usize = 8;
@@ -21,9 +21,9 @@ pub const SEND_BYTES_MAX: usize = OUT_RECORDS * PLAIN_BYTES;
 /// Ciphertext of one write.
 const OUT_BYTES: usize = SEND_BYTES_MAX + OUT_RECORDS * RECORD_EXTRA + CONTROL_BYTES;
 
-/// Ciphertext of one read: some records more than a caller asks for at a time, and more than the 64 KiB that the
-/// longest message of a handshake may have.
-const IN_BYTES: usize = 128 * 1024;
+/// Ciphertext of one read: eight full records. More than the 64 KiB that the longest message of a handshake may
+/// have.
+const IN_BYTES: usize = 8 * (PLAIN_BYTES + RECORD_EXTRA);
 
 /// The memory that sessions work in; nothing in it outlives a call. One for each shard.
 pub struct Scratch {

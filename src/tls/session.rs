@@ -32,6 +32,8 @@ pub struct Session {
     /// Ciphertext received: usually the beginning of one record, or records that wait for room. During a
     /// handshake it may have been changed by the library, which expects it back at the front.
     pub(super) held: Vec<u8>,
+    /// What is held begins with a record that the library has not seen, for want of room for plaintext.
+    pub(super) has_records: bool,
     /// Plaintext that found no room, from `spare_at`.
     pub(super) spare: Vec<u8>,
     pub(super) spare_at: usize,
@@ -73,6 +75,7 @@ impl Session {
             tls,
             trust,
             held: Vec::new(),
+            has_records: false,
             spare: Vec::new(),
             spare_at: 0,
             unsent: Vec::new(),

@@ -5,12 +5,19 @@ use std::io::{self, ErrorKind, IoSlice, Read, Write};
 #[cfg(doc)]
 use super::SEND_BYTES_MAX;
 use super::failure::{self, HEADER_BYTES, RECORD_BYTES_MAX};
-use super::records::{holds_record, writer};
-use super::scratch::{CONTROL_BYTES, Pieces, RECORD_EXTRA, Scratch};
+use super::records::writer;
+use super::scratch::{CONTROL_BYTES, PLAIN_BYTES, Pieces, RECORD_EXTRA, Scratch};
 use super::session::{End, Session};
 
 /// Most bytes of a record with its header.
 pub(super) const RECORD_MAX: usize = HEADER_BYTES + RECORD_BYTES_MAX;
+
+/// Bytes that encryption adds to a record of TLS 1.3, and about the least of all.
+const RECORD_EXTRA_MIN: usize = 22;
+
+/// Most bytes of ciphertext that are kept for the sake of a message of the library's own, of which there is
+/// one of five bytes, and no more of the next record than is not whole.
+const HELD_MAX: usize = 2 * RECORD_MAX;
 
 /// Bytes of a close_notify alert, encrypted, with whatever precedes it.
 const FAREWELL_BYTES: usize = 512;
@@ -39,15 +46,17 @@ impl Session {
         let inbound = &mut *scratch.inbound;
         while self.end.is_none() && filled < into.len() {
             let room = &mut into[filled..];
-            let (len, goes_on) = if holds_record(&self.held) {
+            let (len, goes_on) = if self.has_records {
                 let len = self.held.len();
                 inbound[..len].copy_from_slice(&self.held);
                 (len, true)
             } else if filled > 0 && room.len() < RECORD_MAX {
                 break;
             } else {
-                // As much ciphertext as decrypts to no more than there is room for.
-                let len_max = room.len().max(RECORD_MAX).min(inbound.len());
+                // As much ciphertext as decrypts to no more than there is room for. Counted in records, so that a
+                // stream of full ones is read in whole ones and nothing has to be held.
+                let extra = room.len() / PLAIN_BYTES * RECORD_EXTRA_MIN;
+                let len_max = (room.len() + extra).max(RECORD_MAX).min(inbound.len());
                 match self.read(socket, inbound, len_max) {
                     Ok(Some(len)) => (len, len == len_max),
                     // Told at the next call, by the socket.
@@ -64,6 +73,9 @@ impl Session {
                 self.end = Some(End::Failed(failure::text(&error, received)));
             }
             self.hold(&received[look.consumed..]);
+            if !self.has_records && self.held.len() > HELD_MAX {
+                self.end = Some(End::Failed("tls: handshake message too large".to_owned()));
+            }
             if !self.unsent.is_empty() {
                 // An alert, for example. Who does not take it now gets it in front of data.
                 let _ = self.flush(socket);
@@ -82,7 +94,7 @@ impl Session {
 
     /// Whether `receive` has something to tell without the socket having more.
     pub fn has_plaintext(&self) -> bool {
-        !self.spare.is_empty() || self.end.is_some() || holds_record(&self.held)
+        !self.spare.is_empty() || self.end.is_some() || self.has_records
     }
 
     /// Sends plaintext in as few records as it takes, until the socket does not take the ciphertext: gives the

@@ -258,3 +258,38 @@ fn threads_give_way_and_go_where_shards_are_not() {
         });
     });
 }
+
+#[test]
+fn a_pool_that_makes_no_headway_gets_relief_for_as_long_as_there_are_jobs() {
+    let pool = pool(1);
+    let release = occupy(&pool);
+    let (send, seen) = channel();
+    let begin = Instant::now();
+    // It is a new job that brings it: whoever waits already has only to wait on.
+    let priority = loop {
+        let send = send.clone();
+        pool.submit_work(
+            move || {
+                let priority = rustix::process::getpriority_process(None);
+                send.send(priority).unwrap();
+                granted("x")
+            },
+            Instant::now() + LONG,
+            |_| {},
+        )
+        .unwrap();
+        if let Ok(priority) = seen.recv_timeout(Duration::from_millis(20)) {
+            break priority;
+        }
+        assert!(begin.elapsed() < LONG, "nobody came to help");
+    };
+    assert!(begin.elapsed() >= STARVED_AFTER - Duration::from_millis(50));
+    assert_eq!(priority, Ok(NICE_OF_RELIEF));
+    let has_gone = || !pool.shared.lock().has_relief;
+    while !has_gone() {
+        thread::yield_now();
+        assert!(begin.elapsed() < LONG, "relief outstays");
+    }
+    assert!(pool.shared.lock().jobs.is_empty());
+    drop(release);
+}

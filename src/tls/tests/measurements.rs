@@ -125,9 +125,9 @@ fn idle_sessions() {
     const SESSIONS: usize = 4000;
     let certs = Certs::new();
     let server = TlsServer::new(&certs.options()).unwrap();
+    let mut sessions = Vec::with_capacity(2 * SESSIONS);
     for version in [&TLS12, &TLS13] {
         let client = certs.client(version, None);
-        let mut sessions = Vec::with_capacity(SESSIONS);
         // What the first ones leave behind in the allocator is not theirs.
         for _ in 0..100 {
             drop(Link::new(&server, &client, Wire::new()));

@@ -127,6 +127,23 @@ fn less_than_there_is_room_for_means_that_nothing_waits() {
 }
 
 #[test]
+fn full_records_fill_what_is_asked_for() {
+    // A reader that gets all it asked for reads on without waiting for the socket.
+    let mut link = link(&TLS13, Wire::new());
+    link.peer.say(&text(128 * 1024), &mut link.wire);
+    let mut into = vec![0; 64 * 1024];
+    for half in text(128 * 1024).chunks(into.len()) {
+        let len = link
+            .session
+            .receive(&mut link.wire, &mut into, &mut link.scratch)
+            .unwrap();
+        assert_eq!(len, into.len());
+        assert!(into == half);
+        assert_eq!(link.session.kept(), 0);
+    }
+}
+
+#[test]
 fn sends_while_records_wait_and_messages_are_half_there() {
     for version in VERSIONS {
         let mut link = link(version, Wire::new());
@@ -235,23 +252,33 @@ fn a_broken_record_ends_it_after_all_that_was_whole() {
 }
 
 #[test]
-fn data_behind_the_last_flight_is_not_lost() {
+fn data_behind_the_last_flight_is_not_lost_and_can_be_answered() {
     // A client of TLS 1.3 sends at once behind its Finished, and all of it may come in one read.
     let certs = Certs::new();
     let server = TlsServer::new(&certs.options()).unwrap();
-    let mut session = server.session();
-    let mut peer = Peer::new(&certs.client(&TLS13, None));
-    let mut wire = Wire::new();
-    let mut scratch = Scratch::new();
-    // The library keeps it until it may send.
-    peer.tls.writer().write_all(b"CONNECT {}\r\n").unwrap();
-    peer.tls.writer().write_all(b"PING\r\n").unwrap();
-    connect(&mut session, &mut peer, &mut wire, &mut scratch).unwrap();
-    let mut got = Vec::new();
-    let mut into = [0; 100];
-    while session.has_plaintext() {
-        let len = session.receive(&mut wire, &mut into, &mut scratch).unwrap();
-        got.extend_from_slice(&into[..len]);
+    for lines in 1..=3 {
+        let mut session = server.session();
+        let mut peer = Peer::new(&certs.client(&TLS13, None));
+        let mut wire = Wire::new();
+        let mut scratch = Scratch::new();
+        for _ in 0..lines {
+            // The library keeps it until it may send.
+            peer.tls.writer().write_all(b"PING\r\n").unwrap();
+        }
+        connect(&mut session, &mut peer, &mut wire, &mut scratch).unwrap();
+        assert!(session.has_plaintext());
+        let answer = [IoSlice::new(b"PONG\r\n")];
+        let sent = session.send(&mut wire, &answer, &mut scratch).unwrap();
+        assert_eq!(sent, 6);
+        let mut got = Vec::new();
+        let mut into = [0; 100];
+        while session.has_plaintext() {
+            let len = session.receive(&mut wire, &mut into, &mut scratch).unwrap();
+            got.extend_from_slice(&into[..len]);
+        }
+        assert_eq!(got, b"PING\r\n".repeat(lines));
+        assert_eq!(session.kept(), 0);
+        peer.exchange(&mut wire).unwrap();
+        assert_eq!(peer.got, b"PONG\r\n");
     }
-    assert_eq!(got, b"CONNECT {}\r\nPING\r\n");
 }
