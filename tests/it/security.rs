@@ -39,7 +39,9 @@ fn connect(keys: &str) -> String {
 
 /// The JSON of a CONNECT of a user with a password.
 fn user(name: &str, password: &str) -> String {
-    format!(r#"{{"verbose":false,"pedantic":false,"headers":true,"no_responders":true,"user":"{name}","pass":"{password}"}}"#)
+    format!(
+        r#"{{"verbose":false,"pedantic":false,"headers":true,"no_responders":true,"user":"{name}","pass":"{password}"}}"#
+    )
 }
 
 /// Waits for the whole log line with this text that is about this connection.
@@ -73,5 +75,8 @@ fn expect_among(client: &mut RawClient, pieces: &[&str]) {
     let all = client.until_pong();
     let is_there = pieces.iter().all(|piece| all.contains(piece));
     let bytes: usize = pieces.iter().map(|piece| piece.len()).sum();
-    assert!(is_there && all.len() == bytes, "{pieces:#?}, in any order, is not\n{all}");
+    assert!(
+        is_there && all.len() == bytes,
+        "{pieces:#?}, in any order, is not\n{all}"
+    );
 }

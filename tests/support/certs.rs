@@ -3,6 +3,8 @@
 //! Every call makes new keys, so that a stranger's certificates look like the right ones in all but the
 //! signature. Nothing is written to a file here; see [`Identity::files`].
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
     KeyPair, KeyUsagePurpose, PKCS_RSA_SHA256, RsaKeySize, SanType,
@@ -13,6 +15,9 @@ use super::builder::Builder;
 
 /// Names under which a server of a test is reached.
 const SERVER_NAMES: [&str; 2] = ["127.0.0.1", "localhost"];
+
+/// Authorities made so far.
+static COUNT: AtomicU32 = AtomicU32::new(0);
 
 /// Who signs certificates.
 pub(crate) struct Authority {
@@ -57,9 +62,10 @@ impl Authority {
     /// A new authority, unlike every other.
     pub(crate) fn new() -> Self {
         let mut params = CertificateParams::default();
-        params
-            .distinguished_name
-            .push(DnType::CommonName, "authority of a test");
+        // Of one name they would pass for one another that signs badly.
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("authority {number} of a test");
+        params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let key = KeyPair::generate().expect("a key");

@@ -54,6 +54,8 @@ pub(crate) struct RawClient {
     taken: usize,
     info: Value,
     limit: Duration,
+    /// See [`RawClient::bad_end`].
+    end: Option<String>,
 }
 
 impl RawClient {
@@ -113,10 +115,22 @@ impl RawClient {
     ///
     /// # Errors
     /// The handshake fails, or takes longer than the limit.
-    pub(crate) fn start_tls(mut self, config: &Arc<ClientConfig>) -> io::Result<Self> {
+    pub(crate) fn start_tls(self, config: &Arc<ClientConfig>) -> io::Result<Self> {
+        self.start_tls_and_send(config, b"")
+    }
+
+    /// As [`RawClient::start_tls`], and sends these bytes together with the last of the handshake.
+    ///
+    /// # Errors
+    /// The handshake fails, or takes longer than the limit.
+    pub(crate) fn start_tls_and_send(
+        mut self,
+        config: &Arc<ClientConfig>,
+        first: &[u8],
+    ) -> io::Result<Self> {
         assert!(self.unread().is_empty(), "unread: {}", show(self.unread()));
         self.wire.stream.set_read_timeout(Some(self.limit))?;
-        self.wire.start_tls(Arc::clone(config))?;
+        self.wire.start_tls(Arc::clone(config), first)?;
         Ok(self)
     }
 
@@ -137,6 +151,7 @@ impl RawClient {
             taken: 0,
             info: Value::Null,
             limit: ANSWER_LIMIT,
+            end: None,
         }
     }
 
@@ -175,6 +190,11 @@ impl RawClient {
         let version = tls.protocol_version().expect("a version");
         let suite = tls.negotiated_cipher_suite().expect("a cipher suite");
         (version, format!("{:?}", suite.suite()))
+    }
+
+    /// How the connection ended, if not as it should: by a reset, or with TLS without a farewell or with an alert.
+    pub(crate) fn bad_end(&self) -> Option<&str> {
+        self.end.as_deref()
     }
 
     /// Port of this end.
@@ -273,7 +293,10 @@ impl RawClient {
             }
             match self.fill(deadline) {
                 Arrival::Bytes => {}
-                Arrival::Closed => self.fail(expected, "the connection ended"),
+                Arrival::Closed => {
+                    let how = self.end.as_deref().unwrap_or("in order");
+                    self.fail(expected, &format!("the connection ended ({how})"))
+                }
                 Arrival::Late => self.fail(expected, "too little came in time"),
             }
         }
@@ -520,9 +543,13 @@ impl RawClient {
             Ok(0) => Arrival::Closed,
             Ok(_) => Arrival::Bytes,
             Err(e) => match e.kind() {
-                ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => Arrival::Closed,
-                // With TLS: an end without a farewell, or with an alert.
-                ErrorKind::UnexpectedEof | ErrorKind::Other => Arrival::Closed,
+                ErrorKind::ConnectionReset
+                | ErrorKind::BrokenPipe
+                | ErrorKind::UnexpectedEof
+                | ErrorKind::Other => {
+                    self.end = Some(e.to_string());
+                    Arrival::Closed
+                }
                 ErrorKind::WouldBlock | ErrorKind::TimedOut => Arrival::Late,
                 ErrorKind::Interrupted => Arrival::Bytes,
                 _ => panic!("read: {e}"),

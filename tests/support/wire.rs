@@ -99,19 +99,33 @@ impl Wire {
         Self { stream, tls: None }
     }
 
-    /// Does the handshake.
+    /// Does the handshake, and sends `first` in one write with the last of it: for TLS 1.3 in one with Finished.
     ///
     /// # Errors
-    /// What the socket says, or `InvalidData` with what rustls says.
-    pub(crate) fn start_tls(&mut self, config: Arc<ClientConfig>) -> io::Result<()> {
+    /// What the socket says, or another with what rustls says.
+    pub(crate) fn start_tls(&mut self, config: Arc<ClientConfig>, first: &[u8]) -> io::Result<()> {
         let name = ServerName::IpAddress(self.stream.peer_addr()?.ip().into());
         let mut tls = ClientConnection::new(config, name).map_err(io::Error::other)?;
-        while tls.is_handshaking() {
-            tls.complete_io(&mut self.stream)?;
-        }
-        // What the last message of the handshake left over.
-        while tls.wants_write() {
-            tls.write_tls(&mut self.stream)?;
+        loop {
+            let mut flight = Vec::new();
+            if !tls.is_handshaking() {
+                tls.writer().write_all(first)?;
+            }
+            while tls.wants_write() {
+                tls.write_tls(&mut flight)?;
+            }
+            self.stream.write_all(&flight)?;
+            if !tls.is_handshaking() {
+                break;
+            }
+            if tls.read_tls(&mut self.stream)? == 0 {
+                return Err(ErrorKind::UnexpectedEof.into());
+            }
+            if let Err(error) = tls.process_new_packets() {
+                // The server is told why, as far as it listens.
+                let _ = tls.write_tls(&mut self.stream);
+                return Err(io::Error::new(ErrorKind::InvalidData, error));
+            }
         }
         self.tls = Some(Box::new(tls));
         Ok(())

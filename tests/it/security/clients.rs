@@ -45,7 +45,7 @@ async fn let_in(server: &Server, options: ConnectOptions) -> Client {
 async fn refused(server: &Server, options: ConnectOptions, kind: ConnectErrorKind) {
     let options = options.connection_timeout(Duration::from_secs(5));
     let client = options.connect(server.address().to_string()).await;
-    let error = client.err().expect("an error");
+    let error = client.map(drop).expect_err("an error");
     assert_eq!(error.kind(), kind, "{error:?}");
 }
 

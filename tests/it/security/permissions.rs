@@ -1,6 +1,6 @@
 //! What users may publish and subscribe to: the forms of a permissions block, the errors, the log lines.
 
-use super::{user, wait_line};
+use super::{LIMIT, user, wait_line};
 use crate::support::{Driver, RawClient, Server, both_drivers};
 
 /// A permissions block, and what its owner may do (`true`) and may not.
@@ -241,14 +241,16 @@ fn step(
         }
         ["SUB", subject, ..] => {
             client.send(format!("{line} {sid}\r\n"));
-            let queue = words.get(2).copied();
-            let queue = queue.filter(|_| names_queues(block));
-            let queue = queue.map_or(String::new(), |queue| format!(" using queue \"{queue}\""));
+            let queue = words.get(2).filter(|_| is_modern(block));
+            let in_error = queue.map_or(String::new(), |queue| format!(" using queue \"{queue}\""));
+            let in_log = queue.map_or(String::new(), |queue| format!(", Queue: \"{queue}\""));
             (
                 format!(
-                    "-ERR 'Permissions Violation for Subscription to \"{subject}\"{queue}'\r\n"
+                    "-ERR 'Permissions Violation for Subscription to \"{subject}\"{in_error}'\r\n"
                 ),
-                format!("Subscription Violation - User \"u\", Subject \"{subject}\", SID {sid}"),
+                format!(
+                    "Subscription Violation - User \"u\", Subject \"{subject}\"{in_log}, SID {sid}"
+                ),
             )
         }
         _ => panic!("not a step: {line}"),
@@ -265,11 +267,9 @@ fn step(
     }
 }
 
-/// Whether the block has entries with queue groups: then the errors name them.
-fn names_queues(block: &str) -> bool {
-    ["q v1", " bad", " good"]
-        .iter()
-        .any(|entry| block.contains(entry))
+/// Whether the block has what gnatsd 1.2.0 does not know: then errors and log lines name queue groups, as in 2.x.
+fn is_modern(block: &str) -> bool {
+    ["deny", "q v1"].iter().any(|part| block.contains(part))
 }
 
 both_drivers! {
@@ -350,14 +350,14 @@ both_drivers! {
             (r#"{subscribe: ">"}"#, "user \"u\" name no subject to publish, which denies every one; to allow all add: publish: \">\""),
         ] {
             let server = server(driver, block);
-            server.wait_log("Server is ready", super::LIMIT);
+            server.wait_log("Server is ready", LIMIT);
             let log = server.log();
             let lines = log.lines().filter(|line| line.contains("[WRN]") && line.contains(text));
             assert_eq!(lines.count(), 1, "{log}");
         }
         for block in [r#"{publish: ">", subscribe: ">"}"#, r#"{publish: {deny: "x"}}"#] {
             let server = server(driver, block);
-            server.wait_log("Server is ready", super::LIMIT);
+            server.wait_log("Server is ready", LIMIT);
             assert!(!server.log().contains("permissions of"), "{}", server.log());
         }
     }

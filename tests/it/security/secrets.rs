@@ -181,7 +181,11 @@ fn shown(server: &Server) -> Vec<(String, String)> {
 }
 
 /// Logs in and looks; gives the number of logins and the hits.
-fn run(builder: Builder, form: &Form, open: impl Fn(&Server) -> RawClient) -> (usize, Vec<String>) {
+fn try_form(
+    builder: Builder,
+    form: &Form,
+    open: impl Fn(&Server) -> RawClient,
+) -> (usize, Vec<String>) {
     let server = builder.args(&form.args).args(&["-DV"]).monitor().start();
     let mut secrets = form.secrets.clone();
     for _ in 0..ROUNDS {
@@ -218,7 +222,7 @@ both_drivers! {
         let mut hits = Vec::new();
         for form in forms() {
             let builder = Server::with(driver).conf(&form.conf);
-            let (count, found) = run(builder, &form, Server::bare_client);
+            let (count, found) = try_form(builder, &form, Server::bare_client);
             logins += count;
             hits.extend(found);
         }
@@ -231,7 +235,7 @@ both_drivers! {
         let config = TlsClient::new(&authority).config();
         let form = forms().remove(2);
         let builder = tls_builder(driver, &authority, "", &form.conf);
-        let (logins, hits) = run(builder, &form, |server| {
+        let (logins, hits) = try_form(builder, &form, |server| {
             RawClient::connect_tls(server.address(), &config)
         });
         assert_none(driver, "over TLS", logins, &hits);

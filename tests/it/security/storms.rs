@@ -10,9 +10,7 @@ use crate::support::crowd::{Member, bounds, look_at, watch_all};
 use crate::support::load::StopAtEnd;
 use crate::support::soak::long_time;
 use crate::support::times::{Times, ask_until, probe_until};
-use crate::support::{
-    Driver, RawClient, Server, heavy, is_long, long, on_shards, process, wait_until,
-};
+use crate::support::{RawClient, Server, heavy, is_long, long, on_shards, process, wait_until};
 
 /// Connections that never log in.
 const HALF_OPEN: usize = 2000;
@@ -133,9 +131,8 @@ on_shards! {
             });
             (members, times)
         });
-        let with = |answer: &str| members.iter().filter(move |m| m.answer() == answer.as_bytes());
-        let (good, late) = (with("PONG\r\n"), with(TIMEOUT));
-        let (in_time, too_late) = (good.clone().count(), late.count());
+        let with = |answer: &str| members.iter().filter(|m| m.answer() == answer.as_bytes()).count();
+        let (in_time, too_late) = (with("PONG\r\n"), with(TIMEOUT));
         let (_, most) = bounds(members.iter().filter_map(|member| member.answered));
         println!(
             "A7 {} x{cores}: {} logins in {time:.0?}: {in_time} let in, {too_late} told of the time, answered within \

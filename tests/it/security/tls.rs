@@ -9,7 +9,7 @@ use rustls::ProtocolVersion;
 use rustls::crypto::aws_lc_rs::cipher_suite;
 use rustls::version::{TLS12, TLS13};
 
-use super::{LIMIT, connect, expect_refused, tls_builder, wait_line};
+use super::{LIMIT, TIMEOUT, VIOLATION, connect, expect_refused, tls_builder, wait_line};
 use crate::support::certs::Subject;
 use crate::support::{Authority, Driver, RawClient, Server, TlsClient, both_drivers, on_shards};
 
@@ -184,7 +184,7 @@ both_drivers! {
         ] {
             let mut client = open(subject);
             client.send(connect(keys) + "SUB a 1\r\n");
-            client.expect_last(super::VIOLATION);
+            client.expect_last(VIOLATION);
             wait_line(&server, &client, "ERR", &format!("Authorization Error - User \"{}\"", user_of(keys)));
         }
     }
@@ -200,6 +200,35 @@ both_drivers! {
         let mut client = RawClient::connect_tls(server.address(), &config);
         client.send(connect(r#""user":"u","pass":"x""#));
         expect_refused(&server, &mut client, "Authorization Error");
+        assert_eq!(client.bad_end(), None, "no farewell");
+    }
+
+    /// A client need not wait for anything behind its last message of the handshake. It is all handled, and answered.
+    fn what_comes_with_the_end_of_the_handshake(driver) {
+        let authority = Authority::new();
+        let conf = "authorization { user: u, password: p }";
+        let server = tls_builder(driver, &authority, "", conf).start();
+        let login = connect(r#""user":"u","pass":"p""#);
+        let big = format!("{login}SUB a 1\r\nPUB a 50000\r\n{}\r\n", "x".repeat(50_000));
+        let message = format!("MSG a 1 50000\r\n{}\r\n", "x".repeat(50_000));
+        for version in [&TLS12, &TLS13] {
+            let config = TlsClient::new(&authority).version(version).config();
+            for _ in 0..10 {
+                let open = |bytes: &str| {
+                    let client = server.bare_client().start_tls_and_send(&config, bytes.as_bytes());
+                    client.expect("a handshake")
+                };
+                open(&(login.clone() + "PING\r\n")).expect("PONG\r\n");
+                open(&(big.clone() + "PING\r\n")).expect(message.clone() + "PONG\r\n");
+                let mut client = open(&login);
+                client.ping();
+                let mut client = open(&connect(r#""user":"u","pass":"x""#));
+                expect_refused(&server, &mut client, "Authorization Error");
+                assert_eq!(client.bad_end(), None, "no farewell");
+                let mut client = open("PING\r\n");
+                expect_refused(&server, &mut client, "Authorization Error");
+            }
+        }
     }
 
     /// The time for CONNECT begins behind the handshake.
@@ -212,7 +241,7 @@ both_drivers! {
         let other = server.bare_client();
         let config = TlsClient::new(&authority).config();
         let mut silent = other.start_tls(&config).expect("a handshake");
-        silent.expect_last(super::TIMEOUT);
+        silent.expect_last(TIMEOUT);
         let mut late = late.start_tls(&config).expect("a late handshake");
         late.send(connect(r#""user":"u","pass":"p""#));
         exchange(&mut late);

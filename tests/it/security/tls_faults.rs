@@ -10,9 +10,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustls::pki_types::ServerName;
-use rustls::version::TLS12;
 use rustls::{ClientConfig, ClientConnection};
 
+use super::tls_policy::old_hello;
 use super::{LIMIT, connect, tls_builder};
 use crate::support::crowd::{Member, bounds, watch_all};
 use crate::support::load::StopAtEnd;
@@ -47,15 +47,6 @@ fn hello(config: &Arc<ClientConfig>) -> Vec<u8> {
     while tls.wants_write() {
         tls.write_tls(&mut bytes).expect("bytes in memory");
     }
-    bytes
-}
-
-/// A hello of TLS 1.1 at most: one of TLS 1.2 with the version changed.
-fn old_hello(authority: &Authority) -> Vec<u8> {
-    let mut bytes = hello(&TlsClient::new(authority).version(&TLS12).config());
-    // Record header 5, type and length of the message 4, then the version.
-    assert_eq!(bytes[9..11], [3, 3]);
-    bytes[10] = 2;
     bytes
 }
 
@@ -114,9 +105,9 @@ fn faults(authority: &Authority) -> Vec<Fault> {
         ),
         fault(
             "an old version",
-            &old_hello(authority),
+            &old_hello(2),
             true,
-            "tls: client offered only unsupported versions: [302]",
+            "tls: client offered only unsupported versions: [302 301]",
         ),
         fault("two bytes of a hello", &whole[..2], false, "i/o timeout"),
         fault(

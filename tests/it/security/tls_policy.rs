@@ -6,7 +6,7 @@ use rustls::version::{TLS12, TLS13};
 
 use super::tls_builder;
 use crate::support::wire::{GROUPS, SUITES_1_2, SUITES_1_3};
-use crate::support::{Authority, Identity, Server, TlsClient, both_drivers};
+use crate::support::{Authority, Server, TlsClient, both_drivers};
 
 /// Versions that are too old, as they stand in a hello: SSL 3 to TLS 1.1.
 const OLD: [u8; 3] = [0, 1, 2];
@@ -33,8 +33,8 @@ fn scan(server: &Server, authority: &Authority) -> BTreeSet<String> {
     spoken
 }
 
-/// Whether a server answers a hello of this old version with anything but an alert.
-fn speaks_old(server: &Server, minor: u8) -> bool {
+/// A hello of version 3.`minor`, with nothing newer in it.
+pub(super) fn old_hello(minor: u8) -> Vec<u8> {
     // Version, random, session, two suites of that time, no compression.
     let body = [
         &[3, minor][..],
@@ -46,9 +46,13 @@ fn speaks_old(server: &Server, minor: u8) -> bool {
     .concat();
     let body_len = u8::try_from(body.len()).expect("a short hello");
     let message = [&[1, 0, 0, body_len], &body[..]].concat();
-    let record = [&[22, 3, minor, 0, body_len + 4], &message[..]].concat();
+    [&[22, 3, minor, 0, body_len + 4], &message[..]].concat()
+}
+
+/// Whether a server answers a hello of this old version with anything but an alert.
+fn speaks_old(server: &Server, minor: u8) -> bool {
     let mut client = server.bare_client();
-    client.send(record);
+    client.send(old_hello(minor));
     let answer = client.read_to_end();
     !matches!(answer.first(), None | Some(21))
 }
@@ -74,10 +78,7 @@ fn expected(is_rsa: bool, suites: &[&str], groups: &[&str]) -> BTreeSet<String> 
 both_drivers! {
     fn t2_one_policy_by_file_and_by_flags(driver) {
         let authority = Authority::new();
-        let make: [(bool, fn(&Authority) -> Identity); 2] =
-            [(false, Authority::server), (true, Authority::rsa_server)];
-        for (is_rsa, make) in make {
-            let identity = make(&authority);
+        for (is_rsa, identity) in [(false, authority.server()), (true, authority.rsa_server())] {
             let by_file = identity.files(tls_builder(driver, &authority, "", ""), "server").start();
             let builder = identity.files(Server::with(driver), "server");
             let (cert, key) = (builder.path("server-cert.pem"), builder.path("server-key.pem"));

@@ -19,7 +19,7 @@ const SINGLES: u32 = 2000;
 /// Turns for which single messages that differ are prepared; more repeat them.
 const PREPARED: u32 = 3 * SINGLES;
 
-pub(crate) const CASES: [Case; 23] = [
+pub(crate) const CASES: [Case; 26] = [
     flood("turn/pub/16", "message", |n| publish(n, 16)),
     flood("turn/pub/128", "message", |n| publish(n, 128)),
     flood("turn/pub/varied", "message", publish_varied),
@@ -27,6 +27,13 @@ pub(crate) const CASES: [Case; 23] = [
     flood("turn/1to1/128", "delivery", |n| fan_out(n, 1, 128)),
     flood("turn/1to1/1024", "delivery", |n| fan_out(n, 1, 1024)),
     flood("turn/1to1/varied", "delivery", |n| fan_out_varied(n, 1)),
+    flood("turn/1to1/16/policy", "delivery", |n| {
+        policy(n, message("foo.bar", 16))
+    }),
+    flood("turn/1to1/varied/policy", "delivery", |n| {
+        policy(n, varied("foo.bar"))
+    }),
+    flood("turn/wildcard/16/policy", "delivery", policy_subjects),
     flood("turn/fanout10/16", "delivery", |n| fan_out(n, 10, 16)),
     flood("turn/fanout10/varied", "delivery", |n| {
         fan_out_varied(n, 10)
@@ -126,7 +133,16 @@ fn publish_stream(repeats: u32, stream: String) -> Measured {
 
 /// A publisher of `stream`, and receivers that said `hello`.
 fn flood_to(repeats: u32, receivers: usize, hello: &str, stream: String) -> Measured {
-    let mut world = World::new(1);
+    flood_in(World::new(1), repeats, receivers, hello, stream)
+}
+
+fn flood_in(
+    mut world: World,
+    repeats: u32,
+    receivers: usize,
+    hello: &str,
+    stream: String,
+) -> Measured {
     let publisher = world.connect(0, "");
     for _ in 0..receivers {
         world.connect(0, hello);
@@ -153,8 +169,33 @@ fn queue_group(repeats: u32) -> Measured {
 
 /// 64 subjects in turn, all to one pattern.
 fn wildcard(repeats: u32) -> Measured {
+    flood_to(repeats, 1, "SUB foo.* 1\r\n", subjects())
+}
+
+fn subjects() -> String {
     let stream = (0..64).map(|n| message(&format!("foo.{n:02}"), 16));
-    flood_to(repeats, 1, "SUB foo.* 1\r\n", stream.collect())
+    stream.collect()
+}
+
+/// Under a policy of 20 entries.
+fn policy(repeats: u32, stream: String) -> Measured {
+    flood_in(
+        World::with_policy(),
+        repeats,
+        1,
+        "SUB foo.bar 1\r\n",
+        stream,
+    )
+}
+
+fn policy_subjects(repeats: u32) -> Measured {
+    flood_in(
+        World::with_policy(),
+        repeats,
+        1,
+        "SUB foo.* 1\r\n",
+        subjects(),
+    )
 }
 
 fn headers(repeats: u32) -> Measured {

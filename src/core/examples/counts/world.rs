@@ -6,13 +6,16 @@ use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::net::Ipv4Addr;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
 
-use gnatsd_core::auth::{AuthRules, Credentials, Login, Nonce, Refusal};
+use gnatsd_core::auth::{AuthRules, Credentials, Login, Nonce, Refusal, User};
 use gnatsd_core::client::CloseReason;
 use gnatsd_core::engine::{
     Edge, Engine, Lane, Lanes, Limits, Next, Opening, Ready, Received, Sent, Setup,
 };
 use gnatsd_core::interest::ConnKey;
+use gnatsd_core::permissions::{Entry, Permissions, Rules, Side};
 use gnatsd_core::proto::info::ServerInfo;
 use gnatsd_core::time::Time;
 
@@ -50,6 +53,8 @@ struct Peer {
 /// One shard's sockets and its ends of the lanes.
 struct Sockets {
     own: usize,
+    /// Who everybody is that has to log in.
+    user: Option<Arc<User>>,
     peers: Vec<Peer>,
     mesh: Rc<RefCell<Mesh>>,
 }
@@ -73,6 +78,41 @@ struct Queue {
 impl World {
     /// So many shards without connections.
     pub(crate) fn new(shards: u16) -> Self {
+        World::guarded(shards, None)
+    }
+
+    /// The same, with a login for everybody and a policy of 20 entries each way. Those that the cases need are the
+    /// last.
+    pub(crate) fn with_policy() -> Self {
+        let list = || {
+            let others = (0..16).map(|n| match n % 3 {
+                0 => format!("other.{n}.bar"),
+                1 => format!("other.{n}.*"),
+                _ => format!("other.*.{n}.>"),
+            });
+            let needed = ["bar", "foo.*.x", "foo.bar", "foo.*"].map(str::to_owned);
+            let entry = |subject: String| Entry {
+                subject: subject.into(),
+                queue: None,
+            };
+            Side {
+                allow: Some(others.chain(needed).map(entry).collect()),
+                deny: Vec::new(),
+            }
+        };
+        let rules = Rules {
+            publish: list(),
+            subscribe: list(),
+            responses: None,
+        };
+        let user = User {
+            name: "u".into(),
+            permissions: Some(Arc::new(Permissions::new(rules))),
+        };
+        World::guarded(1, Some(Arc::new(user)))
+    }
+
+    fn guarded(shards: u16, user: Option<Arc<User>>) -> Self {
         let count = usize::from(shards);
         let lanes = (0..count * count * Lane::ALL.len()).map(|_| Queue::default());
         let mesh = Rc::new(RefCell::new(Mesh {
@@ -80,9 +120,10 @@ impl World {
             lanes: lanes.collect(),
         }));
         let shard = |own: u16| Shard {
-            engine: Engine::new(setup(own, shards), Time::ZERO),
+            engine: Engine::new(setup(own, shards, user.is_some()), Time::ZERO),
             edge: Sockets {
                 own: own.into(),
+                user: user.clone(),
                 peers: Vec::new(),
                 mesh: Rc::clone(&mesh),
             },
@@ -179,13 +220,17 @@ pub(crate) fn info() -> ServerInfo {
     }
 }
 
-fn setup(shard: u16, shards: u16) -> Setup {
+fn setup(shard: u16, shards: u16, is_required: bool) -> Setup {
     Setup {
         shard,
         shards,
         limits: Limits::default(),
         info: info(),
-        auth: AuthRules::default(),
+        auth: AuthRules {
+            is_required,
+            timeout: Duration::from_secs(1),
+            ..AuthRules::default()
+        },
         seed: u64::from(shard) + 1,
         hash_seed: 1,
         closed_max: 0,
@@ -277,7 +322,10 @@ impl Edge for Sockets {
     }
 
     fn log_in(&mut self, _: ConnKey, _: &Credentials, _: Option<&Nonce>) -> Login {
-        Login::Refused(Refusal::default())
+        match &self.user {
+            Some(user) => Login::Granted(Arc::clone(user)),
+            None => Login::Refused(Refusal::default()),
+        }
     }
 
     fn arm_read(&mut self, _: ConnKey) {}
