@@ -1,3 +1,5 @@
+//! What an `authorization` block comes to, and what is wrong with it.
+
 use std::time::Duration;
 
 use gnatsd_core::permissions::{Rules, Side};

@@ -1,3 +1,5 @@
+//! The usage text, and that every flag does something.
+
 use std::collections::HashSet;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! What permission blocks come to, in both of their forms.
+
 use gnatsd_core::permissions::Rules;
 
 use super::super::test_support::{errors, read_options, warnings};

@@ -1,3 +1,5 @@
+//! What a `tls` block and the TLS flags come to, and what is wrong with them.
+
 use std::time::Duration;
 
 use super::super::test_support::{errors, read_options, warnings};
