@@ -2,6 +2,7 @@
 //! PUB path.
 
 use std::io::{self, IoSlice, Read, Write};
+use std::mem;
 use std::net::{Shutdown, TcpStream};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -30,6 +31,8 @@ pub(super) struct Sockets {
     pub(super) scratch: Scratch,
     /// Those whose TLS has more to tell than their sockets: nobody would say that they are ready.
     pub(super) unread: Vec<Token>,
+    /// What TLS has done since the engine last asked, in its measure.
+    hidden_work: usize,
 }
 
 /// One socket.
@@ -64,6 +67,7 @@ impl Sockets {
             door,
             scratch: Scratch::default(),
             unread: Vec::new(),
+            hidden_work: 0,
         }
     }
 
@@ -172,6 +176,7 @@ impl<I: Io> SocketEdge<'_, I> {
                 break Received::Bytes(filled);
             }
         };
+        self.sockets.hidden_work += session.take_work();
         if filled == 0 {
             return result;
         }
@@ -279,6 +284,18 @@ impl<I: Io> Edge for SocketEdge<'_, I> {
         }
     }
 
+    #[inline]
+    fn take_hidden_work(&mut self) -> usize {
+        mem::take(&mut self.sockets.hidden_work)
+    }
+
+    fn hidden_progress(&self, key: ConnKey) -> u64 {
+        match self.socket(key).map(|socket| &socket.stage) {
+            Some(Stage::Tls(session)) => session.sent_bytes(),
+            _ => 0,
+        }
+    }
+
     fn log_in(&mut self, key: ConnKey, shown: &Credentials, nonce: Option<&Nonce>) -> Login {
         let Some(socket) = self.sockets.find(key.0 as usize) else {
             return Login::Refused(Default::default());
@@ -313,6 +330,13 @@ impl<I: Io> Edge for SocketEdge<'_, I> {
         self.sockets.ended(key);
     }
 
+    fn has_unsent(&self, key: ConnKey) -> bool {
+        match self.socket(key).map(|socket| &socket.stage) {
+            Some(Stage::Tls(session)) => session.has_unsent(),
+            _ => false,
+        }
+    }
+
     fn finish_sending(&mut self, key: ConnKey) {
         if let Some(socket) = self.sockets.find_mut(key.0 as usize) {
             if let Stage::Tls(session) = &mut socket.stage {
@@ -324,7 +348,13 @@ impl<I: Io> Edge for SocketEdge<'_, I> {
     }
 
     fn cut(&mut self, key: ConnKey) {
-        if let Some(socket) = self.socket(key) {
+        if let Some(socket) = self.sockets.find_mut(key.0 as usize) {
+            // So that the peer can tell an end from a cut, unless it is one.
+            if let Stage::Tls(session) = &mut socket.stage
+                && !session.has_unsent()
+            {
+                session.close_notify(&mut &*socket.stream);
+            }
             let _ = socket.stream.shutdown(Shutdown::Both);
         }
     }

@@ -40,6 +40,8 @@ pub struct Session {
     /// Ciphertext that the socket did not take, from `unsent_at`.
     pub(super) unsent: Vec<u8>,
     pub(super) unsent_at: usize,
+    pub(super) sent_bytes: u64,
+    pub(super) work: usize,
     /// The first bytes have been looked at and may be TLS.
     pub(super) may_be_tls: bool,
     pub(super) end: Option<End>,
@@ -80,6 +82,8 @@ impl Session {
             spare_at: 0,
             unsent: Vec::new(),
             unsent_at: 0,
+            sent_bytes: 0,
+            work: 0,
             may_be_tls: false,
             end: None,
         }

@@ -24,8 +24,9 @@ const FAREWELL_BYTES: usize = 512;
 
 impl Session {
     /// Receives plaintext: what is left over, and what the socket has, as long as it fills what it is asked for
-    /// and there is room for another record. `Ok(0)` is the end of it. Less than `into` has room for means that
-    /// what is kept is not a whole record, or is the end.
+    /// and there is room for another record, and up to as much ciphertext as [`Scratch`] holds: records may be empty
+    /// but for a byte. `Ok(0)` is the end of it. Less than `into` has room for means that what is kept is not a whole
+    /// record, or is the end; the socket may have more.
     ///
     /// # Errors
     ///
@@ -44,7 +45,8 @@ impl Session {
         debug_assert!(!into.is_empty());
         let mut filled = self.take_spare(into);
         let inbound = &mut *scratch.inbound;
-        while self.end.is_none() && filled < into.len() {
+        let mut left = inbound.len();
+        while self.end.is_none() && filled < into.len() && left > 0 {
             let room = &mut into[filled..];
             let (len, goes_on) = if self.has_records {
                 let len = self.held.len();
@@ -65,6 +67,7 @@ impl Session {
                     Err(error) => return Err(error),
                 }
             };
+            left = left.saturating_sub(len);
             let received = &mut inbound[..len];
             let look = self.look(received, room, false);
             filled += look.filled;
@@ -133,7 +136,10 @@ impl Session {
                 accepted += piece.len();
             }
             let sent = match write(socket, &outbound[..encrypted]) {
-                Ok(sent) => sent,
+                Ok(sent) => {
+                    self.sent_bytes += sent as u64;
+                    sent
+                }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
                 Err(error) => return Err(error),
             };
@@ -145,6 +151,17 @@ impl Session {
                 return Ok(accepted);
             }
         }
+    }
+
+    /// Bytes of ciphertext that the socket has taken so far.
+    pub fn sent_bytes(&self) -> u64 {
+        self.sent_bytes
+    }
+
+    /// What receiving has taken since this was last asked, beyond what a copy would: in bytes that could have been
+    /// copied instead, about 1 ns each.
+    pub fn take_work(&mut self) -> usize {
+        std::mem::take(&mut self.work)
     }
 
     /// Whether the socket has to take ciphertext before more plaintext is accepted.
@@ -160,7 +177,10 @@ impl Session {
     pub fn flush(&mut self, socket: &mut impl Write) -> io::Result<bool> {
         while self.unsent_at < self.unsent.len() {
             match write(socket, &self.unsent[self.unsent_at..]) {
-                Ok(sent) => self.unsent_at += sent,
+                Ok(sent) => {
+                    self.unsent_at += sent;
+                    self.sent_bytes += sent as u64;
+                }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
                 Err(error) => return Err(error),
             }

@@ -270,6 +270,14 @@ impl Edge for ShardEdge<'_> {
         sent
     }
 
+    fn take_hidden_work(&mut self) -> usize {
+        0
+    }
+
+    fn hidden_progress(&self, _: ConnKey) -> u64 {
+        0
+    }
+
     fn log_in(&mut self, _: ConnKey, _: &Credentials, _: Option<&Nonce>) -> Login {
         Login::Refused(Refusal::default())
     }
@@ -291,6 +299,10 @@ impl Edge for ShardEdge<'_> {
         ));
         shared.sockets.ended(shard, key, reason);
         shared.ended.push(id);
+    }
+
+    fn has_unsent(&self, _: ConnKey) -> bool {
+        false
     }
 
     fn finish_sending(&mut self, key: ConnKey) {

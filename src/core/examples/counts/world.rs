@@ -321,6 +321,14 @@ impl Edge for Sockets {
         Sent::Bytes(slices.iter().map(|slice| slice.len()).sum())
     }
 
+    fn take_hidden_work(&mut self) -> usize {
+        0
+    }
+
+    fn hidden_progress(&self, _: ConnKey) -> u64 {
+        0
+    }
+
     fn log_in(&mut self, _: ConnKey, _: &Credentials, _: Option<&Nonce>) -> Login {
         match &self.user {
             Some(user) => Login::Granted(Arc::clone(user)),
@@ -333,6 +341,10 @@ impl Edge for Sockets {
     fn ended(&mut self, _: ConnKey, reason: CloseReason) {
         panic!("a connection ended: {reason}");
     }
+    fn has_unsent(&self, _: ConnKey) -> bool {
+        false
+    }
+
     fn finish_sending(&mut self, _: ConnKey) {}
     fn cut(&mut self, _: ConnKey) {}
     fn release(&mut self, _: ConnKey) {}

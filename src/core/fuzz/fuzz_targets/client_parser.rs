@@ -120,6 +120,14 @@ impl Edge for Wires {
         Sent::Bytes(before - room)
     }
 
+    fn take_hidden_work(&mut self) -> usize {
+        0
+    }
+
+    fn hidden_progress(&self, _: ConnKey) -> u64 {
+        0
+    }
+
     fn log_in(&mut self, _: ConnKey, _: &Credentials, _: Option<&Nonce>) -> Login {
         Login::Refused(Refusal::default())
     }
@@ -136,6 +144,10 @@ impl Edge for Wires {
         let wire = self.wire(key);
         assert!(wire.ended.is_none(), "a connection ends once");
         wire.ended = Some(reason);
+    }
+
+    fn has_unsent(&self, _: ConnKey) -> bool {
+        false
     }
 
     fn finish_sending(&mut self, key: ConnKey) {

@@ -89,6 +89,12 @@ pub struct AuthRules {
     pub anonymous: Option<Arc<User>>,
 }
 
+/// Whether a text has the form of a user's public nkey.
+fn is_public_nkey(text: &str) -> bool {
+    let is_digit = |b: u8| b.is_ascii_uppercase() || (b'2'..=b'7').contains(&b);
+    text.len() == 56 && text.starts_with('U') && text.bytes().all(is_digit)
+}
+
 /// `User "u"` or `Nkey "U…"`, as log lines name who was refused.
 pub(crate) struct Who<'a>(pub(crate) &'a Credentials);
 
@@ -96,7 +102,11 @@ impl fmt::Display for Who<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         use crate::proto::quote::Quoted;
         match (&self.0.nkey, &self.0.user) {
-            (Some(nkey), _) if !nkey.is_empty() => write!(f, "Nkey {}", Quoted(nkey.as_bytes())),
+            // Somebody may show the seed instead.
+            (Some(nkey), _) if is_public_nkey(nkey) => {
+                write!(f, "Nkey {}", Quoted(nkey.as_bytes()))
+            }
+            (Some(nkey), _) if !nkey.is_empty() => f.write_str("Nkey \"[REDACTED]\""),
             (_, user) => write!(
                 f,
                 "User {}",

@@ -79,7 +79,12 @@ impl Client {
         merge(&mut self.headers, connect.headers);
         merge(&mut self.no_responders, connect.no_responders);
         self.protocol = connect.protocol.unwrap_or(self.protocol);
-        if connect.has_secret || connect.user.is_some() {
+        let shows_something = connect.user.is_some()
+            || connect.password.is_some()
+            || connect.token.is_some()
+            || connect.nkey.is_some()
+            || connect.signature.is_some();
+        if shows_something {
             let shown = self.credentials.get_or_insert_default();
             if let Some(user) = &connect.user {
                 shown.user = Some(user.as_str().into());

@@ -419,6 +419,25 @@ fn duplicates_count_at_their_last_place() {
 }
 
 #[test]
+fn what_was_replaced_is_known() {
+    let written = |map: &Map| -> Vec<String> {
+        map.written()
+            .map(|entry| format!("{} {}", entry.key, entry.key_position))
+            .collect()
+    };
+    let map = parse("a = 1\nb = 2\na = 3").unwrap();
+    assert_eq!(
+        written(&map),
+        ["a t.conf:1:1", "b t.conf:2:1", "a t.conf:3:1"]
+    );
+    let mut outer = parse("b = 4\nx = $b").unwrap();
+    outer.merge(map);
+    assert_eq!(written(&outer).len(), 5);
+    assert_eq!(shown(&outer), r#"{"x":4,"b":2,"a":3}"#);
+    assert!(outer.entry("b").unwrap().is_variable && !outer.entry("a").unwrap().is_variable);
+}
+
+#[test]
 fn every_key_and_value_has_its_place() {
     let map = parse("a = 1\n  ßß { \"b\" : [1,\n x] }").unwrap();
     let entry = map.entry("ßß").unwrap();

@@ -160,6 +160,11 @@ impl Map {
             .map(|(_, entry)| entry)
     }
 
+    /// Everything that was written, in the order of the file: also what a later value of the same key replaced.
+    pub fn written(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter()
+    }
+
     /// Number of keys.
     pub fn len(&self) -> usize {
         self.latest.len()
@@ -177,13 +182,10 @@ impl Map {
         Some(&self.entries[index].value)
     }
 
-    /// Adds everything of `other` behind what is there.
+    /// Adds everything of `other` behind what is there, replaced entries included.
     pub(super) fn merge(&mut self, other: Map) {
-        let Map { entries, latest } = other;
-        for (index, entry) in entries.into_iter().enumerate() {
-            if latest.get(&entry.key) == Some(&index) {
-                self.insert(entry);
-            }
+        for entry in other.entries {
+            self.insert(entry);
         }
     }
 }

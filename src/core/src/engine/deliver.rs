@@ -255,14 +255,18 @@ impl Engine {
     /// `<<- [MSG foo 1 5]` for those receivers whose lines are traced, and leave to answer for those who need it.
     pub(super) fn note_deliveries(&mut self, publish: &Publish<'_>) {
         let mut watched = std::mem::take(&mut self.lists.watched);
+        // However many subscriptions of a connection it reaches, it is one request.
+        self.lists.round += 1;
+        let round = self.lists.round;
         for id in watched.drain(..) {
             let sub = self.interest.sub(id);
-            if let Some(reply) = publish.reply {
-                let now = self.now;
-                let receiver = self.connections.find_mut(sub.conn());
-                if let Some(rights) = receiver.and_then(|c| c.rights.as_mut()) {
-                    rights.note_reply(reply, now);
-                }
+            let receiver = self.connections.find_mut(sub.conn());
+            if let Some(reply) = publish.reply
+                && let Some(receiver) = receiver.filter(|c| c.run_round != round)
+                && let Some(rights) = receiver.rights.as_mut()
+            {
+                receiver.run_round = round;
+                rights.note_reply(reply, self.now);
             }
             let Some(connection) = self.connections.find(sub.conn()).filter(|c| c.is_traced) else {
                 continue;

@@ -52,6 +52,12 @@ pub trait Edge: Lanes {
     fn receive(&mut self, key: ConnKey, into: &mut [u8]) -> Received;
     /// Writes once.
     fn send(&mut self, key: ConnKey, slices: &[IoSlice<'_>]) -> Sent;
+    /// What reading has taken since this was last asked, beyond what its results say, in bytes that could have been
+    /// copied instead.
+    fn take_hidden_work(&mut self) -> usize;
+    /// Bytes that the system has taken for a connection besides those that `send` has told of: of what was accepted
+    /// before. Only ever grows.
+    fn hidden_progress(&self, key: ConnKey) -> u64;
     /// Checks what a client has shown of itself, if a login is required; `nonce` is what INFO gave it to sign.
     /// An answer of `Pending` is followed by one [`Engine::login_decided`](super::Engine::login_decided).
     fn log_in(&mut self, key: ConnKey, shown: &Credentials, nonce: Option<&Nonce>) -> Login;
@@ -61,6 +67,9 @@ pub trait Edge: Lanes {
     fn arm_write(&mut self, key: ConnKey);
     /// The connection has ended for everyone but its socket: it counts no more.
     fn ended(&mut self, key: ConnKey, reason: CloseReason);
+    /// Whether something that was accepted has not been handed to the system yet. If so, a writable notification
+    /// comes when it has been, or when there is room again for the rest of it.
+    fn has_unsent(&self, key: ConnKey) -> bool;
     /// Ends the write side: what was sent before still arrives.
     fn finish_sending(&mut self, key: ConnKey);
     /// Ends both sides at once.

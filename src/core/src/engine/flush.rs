@@ -184,6 +184,11 @@ impl Engine {
         if connection.outbox.pending_bytes() > 0 {
             return;
         }
+        if edge.has_unsent(key) {
+            connection.is_blocked = true;
+            edge.arm_write(key);
+            return;
+        }
         if lingers {
             let until = self.now + super::close::LINGER_MAX;
             connection.life = Life::Lingering { until };

@@ -5,10 +5,13 @@
 //! connection rests like any other that is paused.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::connection::LastChance;
 use super::connection::Pause;
 use super::log::Level;
 use super::operations::Flow;
+use super::turn::{CONNECT_WORK, SIGNATURE_WORK};
 use super::{Edge, Engine};
 use crate::auth::{Credentials, Login, Refusal, User, Who};
 use crate::client::CloseReason;
@@ -25,9 +28,14 @@ pub(crate) enum Gate {
     Open,
     /// CONNECT has to come until then.
     Shut { until: Time },
-    /// CONNECT has come; its credentials are being checked.
-    Checking,
+    /// CONNECT has come; its credentials are being checked until then. What comes of it later is for nobody.
+    Checking { until: Time },
 }
+
+/// How long a check may take, if a login may not take longer anyway: the edge has said long before that it is late.
+const CHECK_MAX: Duration = Duration::from_secs(3);
+/// Subscriptions up to which a connection may become somebody else's: each has to be looked at, in one turn.
+const REVIEWED_MAX: usize = 10_000;
 
 impl Engine {
     /// The gate of a new connection. Asks for a look when its time is over.
@@ -95,6 +103,11 @@ impl Engine {
                 self.log.add(Level::Trace, &connection.peer, text);
             }
         }
+        // Logins are work, or a storm of them would be one turn.
+        self.turn_work += CONNECT_WORK;
+        if parsed.signature.is_some() {
+            self.turn_work += SIGNATURE_WORK;
+        }
         connection.client.merge(parsed);
         if !self.auth.is_required {
             return self.finish_connect(edge, key);
@@ -107,8 +120,10 @@ impl Engine {
             _ => edge.log_in(key, shown, connection.nonce.as_deref()),
         };
         if login == Login::Pending {
-            connection.gate = Gate::Checking;
+            let until = self.now + self.auth.timeout.max(CHECK_MAX);
+            connection.gate = Gate::Checking { until };
             connection.pause = Some(Pause::Login);
+            self.look_by(key, until);
             return Flow::Pause;
         }
         self.conclude(edge, key, login)
@@ -141,9 +156,18 @@ impl Engine {
 
     fn conclude(&mut self, edge: &mut impl Edge, key: ConnKey, login: Login) -> Flow {
         match login {
-            Login::Granted(user) => {
+            Login::Granted(user) if self.can_become(key, &user) => {
                 self.let_in(key, user);
                 self.finish_connect(edge, key)
+            }
+            Login::Granted(_) => {
+                if let Some(connection) = self.connections.find(key) {
+                    let text = format_args!("Too many subscriptions to become another user");
+                    self.log.add(Level::Error, &connection.peer, text);
+                }
+                let text = ProtocolError::AuthorizationViolation.wire_text();
+                self.end_with_error(edge, key, text, CloseReason::AuthenticationFailure);
+                Flow::Closed
             }
             Login::Refused(refusal) => {
                 self.refuse_login(edge, key, &refusal);
@@ -181,12 +205,22 @@ impl Engine {
         Flow::Continue
     }
 
+    /// Whether a connection may become this user's: if it is already, or has not much that would have to be looked at.
+    fn can_become(&self, key: ConnKey, user: &Arc<User>) -> bool {
+        let Some(connection) = self.connections.find(key) else {
+            return false;
+        };
+        let is_the_same = |before: &Arc<User>| Arc::ptr_eq(before, user);
+        connection.subs.len() <= REVIEWED_MAX || connection.user.as_ref().is_some_and(is_the_same)
+    }
+
     /// Opens the gate for a user, and gives the connection what they may do and no more.
     fn let_in(&mut self, key: ConnKey, user: Arc<User>) {
         let Some(connection) = self.connections.find_mut(key) else {
             return;
         };
         connection.gate = Gate::Open;
+        connection.last_chance = LastChance::NotNeeded;
         let permissions = user.permissions.clone();
         let seed = self.hash_seed;
         let is_the_same = connection.user.replace(user).is_some_and(|before| {
@@ -238,13 +272,19 @@ impl Engine {
 
     /// Ends a connection that has not logged in in time, if that is so.
     pub(super) fn look_at_gate(&mut self, edge: &mut impl Edge, key: ConnKey) {
-        let Some(connection) = self.connections.find(key) else {
+        let Some(gate) = self.connections.find(key).map(|c| c.gate) else {
             return;
         };
-        match connection.gate {
-            Gate::Shut { until } if until <= self.now => self.end_late_login(edge, key),
-            Gate::Shut { until } => self.look_by(key, until),
-            Gate::Open | Gate::Checking => {}
+        match gate {
+            Gate::Open => {}
+            Gate::Shut { until } | Gate::Checking { until } if until > self.now => {
+                self.look_by(key, until);
+            }
+            // CONNECT may lie unread, as after a stop of the process.
+            Gate::Shut { .. } if !self.had_last_chance(key) => {
+                self.look_by(key, self.now + Duration::from_millis(1));
+            }
+            Gate::Shut { .. } | Gate::Checking { .. } => self.end_late_login(edge, key),
         }
     }
 

@@ -133,11 +133,14 @@ impl Engine {
         // process was stopped. A trickle is none: it is what the kernel does not tell of at all.
         connection.is_blocked = false;
         let before = connection.outbox.pending_bytes();
+        let progress_before = edge.hidden_progress(key);
         self.flush(edge, key);
         let Some(connection) = self.connections.find_mut(key).filter(|c| c.is_open()) else {
             return;
         };
         let accepted = before.saturating_sub(connection.outbox.pending_bytes());
+        let progress = edge.hidden_progress(key).saturating_sub(progress_before);
+        let accepted = accepted.max(usize::try_from(progress).unwrap_or(usize::MAX));
         if accepted >= before.min(LAST_WRITE_BYTES_MIN) {
             return;
         }
@@ -197,8 +200,8 @@ impl Engine {
         self.pings.push(due, key);
     }
 
-    /// Whether a connection whose PINGs ran out has been read since. If not, it is now.
-    fn had_last_chance(&mut self, key: ConnKey) -> bool {
+    /// Whether a connection whose PINGs or whose time to log in ran out has been read since. If not, it is now.
+    pub(super) fn had_last_chance(&mut self, key: ConnKey) -> bool {
         let now = self.now;
         let Some(connection) = self.connections.find_mut(key) else {
             return true;

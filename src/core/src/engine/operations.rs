@@ -99,6 +99,13 @@ impl Engine {
         let Some(publisher) = self.connections.find_mut(key) else {
             return (0, Flow::Closed);
         };
+        let is_watched = publisher.is_watched;
+        if !is_watched && !self.may_publish(key, publish.subject) {
+            return self.drop_publish(key, publish);
+        }
+        let Some(publisher) = self.connections.find_mut(key) else {
+            return (0, Flow::Closed);
+        };
         // K1: what other shards are to get finds room with all of them, or the publish has to wait.
         let found = self
             .interest
@@ -113,11 +120,9 @@ impl Engine {
             }
             return (0, wait);
         }
-        // Last of what may hold it up: being asked uses up a leave to answer.
-        if !self.may_publish(key, publish.subject) {
-            self.remark_publish(key, publish, false);
-            self.count_received(key, 1, publish.body.len() as u64);
-            return (0, Flow::Continue);
+        // Who may answer once is asked last, when nothing else can hold the message up: asking uses the leave up.
+        if is_watched && !self.may_publish(key, publish.subject) {
+            return self.drop_publish(key, publish);
         }
         let Some(publisher) = self.connections.find_mut(key) else {
             return (0, Flow::Closed);
@@ -143,6 +148,15 @@ impl Engine {
         }
         let flow = self.follow_up(edge, key, publish, &delivered);
         (delivered.run_len, flow)
+    }
+
+    /// A publish that is refused goes no further.
+    #[cold]
+    fn drop_publish(&mut self, key: ConnKey, publish: &Publish<'_>) -> (usize, Flow) {
+        self.remark_publish(key, publish, false);
+        self.count_received(key, 1, publish.body.len() as u64);
+        self.count_builds();
+        (0, Flow::Continue)
     }
 
     /// Matches that had to be built are work of this turn.

@@ -5,6 +5,7 @@
 
 use super::Engine;
 use super::log::Level;
+use super::turn::{REFUSAL_WORK, REVIEW_WORK};
 use crate::interest::{ConnKey, SubId};
 use crate::proto::quote::{Printable, Quoted};
 
@@ -35,6 +36,7 @@ impl Engine {
 
     #[cold]
     pub(super) fn refuse_publish(&mut self, key: ConnKey, subject: &[u8]) {
+        self.turn_work += REFUSAL_WORK;
         let subject = Quoted(subject);
         self.enqueue_error(
             key,
@@ -55,6 +57,7 @@ impl Engine {
         queue: Option<&[u8]>,
         sid: &[u8],
     ) {
+        self.turn_work += REFUSAL_WORK;
         let Some(rights) = self.connections.find(key).and_then(|c| c.rights.as_ref()) else {
             return;
         };
@@ -85,6 +88,7 @@ impl Engine {
             return;
         };
         let all: Vec<SubId> = self.interest.of_conn(&connection.subs).collect();
+        self.turn_work += all.len() * REVIEW_WORK;
         for id in all {
             let sub = self.interest.sub(id);
             let (subject, queue) = (sub.subject(), sub.queue());

@@ -31,6 +31,14 @@ pub(super) const BUFFER_BYTES: usize = UNFINISHED_COPIED_MAX + READ_BYTES_ALONE;
 pub(super) const TURN_IN_BYTES: usize = 1024 * 1024;
 /// What a subscription that comes or goes is counted as.
 pub(super) const SUBSCRIPTION_WORK: usize = 2 * 1024;
+/// What a CONNECT is counted as: reading it, and comparing what it shows.
+pub(super) const CONNECT_WORK: usize = 8 * 1024;
+/// And a signature in it.
+pub(super) const SIGNATURE_WORK: usize = 56 * 1024;
+/// What a look at a subscription is counted as whose connection has other rights now.
+pub(super) const REVIEW_WORK: usize = 512;
+/// What a refusal is counted as: an error for the client and a line in the log.
+pub(super) const REFUSAL_WORK: usize = 2 * 1024;
 /// What a match is counted as that no kept result has answered.
 pub(super) const MATCH_WORK: usize = 1024;
 /// A batch for one connection that is flushed at once, so that a large fan-out stays in the cache.
@@ -195,6 +203,7 @@ impl Engine {
             }
         }
         let (received, asked) = self.receive(edge, key, budget);
+        self.turn_work += edge.take_hidden_work();
         let Some(connection) = self.connections.find_mut(key) else {
             return (0, false);
         };

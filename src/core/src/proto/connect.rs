@@ -43,7 +43,8 @@ pub struct Connect {
     pub nkey: Option<String>,
     /// Signature over the nonce.
     pub signature: Option<Secret>,
-    /// Something in it is nobody's business: a password, a token, a key or a signature.
+    /// Something in it is nobody's business, or may be: a password, a token, a key, a signature, or something under a
+    /// name that is not known.
     pub has_secret: bool,
 }
 
@@ -174,8 +175,12 @@ impl<'de> Visitor<'de> for Document {
                     connect.has_secret |= map.next_value::<Option<IgnoredAny>>()?.is_some();
                 }
                 "tls_required" => set(&mut None::<bool>, &mut map)?,
-                _ => {
+                "ssl_required" => {
                     map.next_value::<IgnoredAny>()?;
+                }
+                // Passwords are called many things.
+                _ => {
+                    connect.has_secret |= map.next_value::<Option<IgnoredAny>>()?.is_some();
                 }
             }
         }
@@ -356,6 +361,16 @@ mod tests {
         assert_eq!(all.token, Some(Secret::new("t")));
         assert_eq!(all.nkey.as_deref(), Some("U"));
         assert_eq!(all.signature, Some(Secret::new("s")));
+        for (json, may_be) in [
+            (&br#"{"password":"x"}"#[..], true),
+            (br#"{"extra":{"a":"x"}}"#, true),
+            (
+                br#"{"ssl_required":true,"m":null,"tls_required":false}"#,
+                false,
+            ),
+        ] {
+            assert_eq!(parse_connect(json).unwrap().has_secret, may_be);
+        }
         for odd in [
             &br#"{"nkey":[[1,{}],2]}"#[..],
             br#"{"sig":{"a":[1]}}"#,
@@ -433,7 +448,11 @@ mod tests {
         deep.extend(std::iter::repeat_n(b'[', 100_000));
         deep.extend(std::iter::repeat_n(b']', 100_000));
         deep.push(b'}');
-        assert_eq!(parse_connect(&deep).unwrap(), Connect::default());
+        let skipped = Connect {
+            has_secret: true,
+            ..Connect::default()
+        };
+        assert_eq!(parse_connect(&deep).unwrap(), skipped);
         deep.truncate(50_000);
         assert!(parse_connect(&deep).is_err());
     }

@@ -64,13 +64,19 @@ impl ParseError {
 /// In lower case on the wire, as in 2.x: the Go client's own suite asks for it.
 const CONTROL_LINE: &str = "maximum control line exceeded";
 
+/// The part of a line in front of what it says: a misspelt CONNECT may go on with a password.
+fn before_texts(line: &[u8]) -> &[u8] {
+    let end = line.iter().position(|b| matches!(b, b'{' | b'"' | b':'));
+    &line[..end.unwrap_or(line.len())]
+}
+
 impl fmt::Display for ParseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ParseError::UnknownOperation { state, at, snippet } => write!(
                 f,
                 "Client parser ERROR, state={state}, i={at}: proto='{}...'",
-                Quoted(snippet)
+                Quoted(before_texts(snippet))
             ),
             ParseError::ControlLine => f.write_str("Maximum Control Line Exceeded"),
             ParseError::Payload { size, max } => {
@@ -145,6 +151,15 @@ mod tests {
             r#"Client parser ERROR, state=0, i=3: proto='"ZZ\r"...'"#
         );
         assert_eq!(unknown.wire_text(), Some("Unknown Protocol Operation"));
+        let misspelt = ParseError::UnknownOperation {
+            state: 15,
+            at: 5,
+            snippet: (*b"N {\"pass\":\"geheim\"}").into(),
+        };
+        assert_eq!(
+            misspelt.to_string(),
+            r#"Client parser ERROR, state=15, i=5: proto='"N "...'"#
+        );
         let args = ParseError::Arguments {
             what: "processPub Parse Error",
             args: (*b"a").into(),

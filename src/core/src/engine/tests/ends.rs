@@ -248,3 +248,23 @@ fn closed_ring_keeps_few_subjects() {
         assert_eq!(page.items[0].subjects.len(), count);
     }
 }
+
+#[test]
+fn an_end_waits_for_what_the_edge_has_kept_back() {
+    let mut w = World::new();
+    let a = w.connect();
+    w.wire(a).has_unsent = true;
+    w.send(a, "XYZ\r\n");
+    assert_eq!(w.received(a), "-ERR 'Unknown Protocol Operation'\r\n");
+    assert!(!w.wire(a).is_sending_finished && w.wire(a).is_write_armed);
+    w.wire(a).has_unsent = false;
+    w.accept(a, usize::MAX);
+    assert!(w.wire(a).is_sending_finished);
+
+    // Not for ever.
+    let b = w.connect();
+    w.wire(b).has_unsent = true;
+    w.send(b, "XYZ\r\n");
+    w.advance(Limits::default().write_deadline);
+    assert!(w.wire(b).is_cut);
+}

@@ -144,7 +144,7 @@ fn a_login_that_takes_time_holds_back_what_follows() {
     let a = opened(&mut w);
     w.send(a, format!("{LOGIN}SUB a 1\r\nPUB a 1\r\nx\r\nPING\r\n"));
     w.send(a, "PUB a 1\r\ny\r\n");
-    w.advance(Duration::from_secs(60));
+    w.advance(Duration::from_secs(2));
     assert_eq!((w.received(a).as_str(), w.ended(a)), ("", None));
     // An answer for another connection that had the key.
     w.decide(a, 77, Login::Refused(Refusal::default()));
@@ -205,4 +205,65 @@ fn a_second_connect_is_another_login() {
     let (_, shown, _) = &w.wires.logins[1];
     assert_eq!(shown.user.as_deref(), Some("u"));
     assert_eq!(shown.password, Some(Secret::new("falsch")));
+}
+
+#[test]
+fn who_was_not_read_in_time_is_not_late() {
+    let mut w = guarded(Login::Granted(user("u")), AuthRules::default());
+    let a = opened(&mut w);
+    w.put(a, format!("{LOGIN}PING\r\n"));
+    // The process was stopped, and the deadline is looked at before the socket.
+    w.jump_unread(Duration::from_secs(60));
+    assert_eq!((w.received(a).as_str(), w.ended(a)), ("PONG\r\n", None));
+}
+
+#[test]
+fn a_check_that_is_never_decided_ends() {
+    let mut w = guarded(Login::Pending, AuthRules::default());
+    let a = opened(&mut w);
+    w.send(a, LOGIN);
+    w.advance(Duration::from_secs(4));
+    assert_eq!(w.received(a), "-ERR 'Authorization Timeout'\r\n");
+    w.decide(a, 1, Login::Granted(user("u")));
+    assert_eq!(w.ended(a), Some(CloseReason::AuthenticationTimeout));
+}
+
+#[test]
+fn a_storm_of_logins_is_more_than_one_turn() {
+    let mut w = guarded(Login::Granted(user("u")), AuthRules::default());
+    let a = opened(&mut w);
+    w.put(a, LOGIN.repeat(1000));
+    w.turn();
+    let handled = w.wires.logins.len();
+    assert!((100..500).contains(&handled), "{handled}");
+    w.settle();
+    assert_eq!(w.wires.logins.len(), 1000);
+}
+
+#[test]
+fn a_seed_in_the_wrong_place_is_not_logged() {
+    let rules = AuthRules {
+        has_users: true,
+        ..AuthRules::default()
+    };
+    let mut w = guarded(Login::Refused(Refusal::default()), rules);
+    let key = "UCNGL4W5QX66CFX6A6DCBVDH5VOHMI7B2UZZU7TXAUQQSI2JPHULCKBR";
+    for (nkey, shown) in [
+        (key, key),
+        (&key.replacen('U', "S", 1), "[REDACTED]"),
+        (
+            "SUAMLK2ZNL35WSMW37E7UD4VZ7ELPKW7DHC3BWBSD2GCZ7IUQQXZIORRBU",
+            "[REDACTED]",
+        ),
+    ] {
+        let a = opened(&mut w);
+        w.send(
+            a,
+            format!("CONNECT {{\"nkey\":\"{nkey}\",\"sig\":\"x\"}}\r\n"),
+        );
+        assert_eq!(w.received(a), VIOLATION);
+        assert!(w.logged(&format!("Authorization Error - Nkey \"{shown}\"")) >= 1);
+    }
+    let errors = w.logged("Authorization Error");
+    assert_eq!((errors, w.logged("REDACTED")), (3, 2));
 }

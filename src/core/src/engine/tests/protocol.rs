@@ -213,7 +213,7 @@ fn trace_lines_show_the_conversation_and_no_secret() {
         [
             "->> [CONNECT {\"verbose\":true}]",
             "<<- [OK]",
-            "->> [CONNECT {\"echo\":true, \"x\":1}]",
+            "->> [CONNECT {\"echo\":true}]",
             "<<- [OK]",
             "->> [SUB foo q 1]",
             "<<- [OK]",

@@ -39,6 +39,8 @@ pub(super) struct Wire {
     /// Log lines there were when the last error was written.
     pub(super) lines_before_error: Option<usize>,
     pub(super) ended: Option<CloseReason>,
+    /// Some of what was sent is still with the edge.
+    pub(super) has_unsent: bool,
     pub(super) is_sending_finished: bool,
     pub(super) is_cut: bool,
     pub(super) is_released: bool,
@@ -60,6 +62,7 @@ impl Wire {
             read_bytes: 0,
             lines_before_error: None,
             ended: None,
+            has_unsent: false,
             is_sending_finished: false,
             is_cut: false,
             is_released: false,
@@ -69,8 +72,9 @@ impl Wire {
     /// Whether there is something to read, and room to write, that was asked for.
     fn readiness(&self) -> (bool, bool) {
         let is_readable = !self.incoming.is_empty() || self.is_finished || self.is_broken;
-        let is_writable =
-            self.room > 0 && !self.is_room_secret || self.is_broken || self.is_write_broken;
+        let is_writable = self.room > 0 && !self.is_room_secret && !self.has_unsent
+            || self.is_broken
+            || self.is_write_broken;
         (
             !self.is_cut && self.is_read_armed && is_readable,
             !self.is_cut && self.is_write_armed && is_writable,
@@ -312,6 +316,14 @@ impl Edge for Wires {
         }
     }
 
+    fn take_hidden_work(&mut self) -> usize {
+        0
+    }
+
+    fn hidden_progress(&self, _: ConnKey) -> u64 {
+        0
+    }
+
     fn log_in(&mut self, key: ConnKey, shown: &Credentials, nonce: Option<&Nonce>) -> Login {
         self.logins.push((key, shown.clone(), nonce.copied()));
         self.login.clone()
@@ -329,6 +341,10 @@ impl Edge for Wires {
         let wire = self.used(key);
         assert_eq!(wire.ended, None, "a connection ends once");
         wire.ended = Some(reason);
+    }
+
+    fn has_unsent(&self, key: ConnKey) -> bool {
+        self.wires[key.0 as usize].has_unsent
     }
 
     fn finish_sending(&mut self, key: ConnKey) {
