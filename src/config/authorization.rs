@@ -9,13 +9,13 @@ use super::block::{self, Key, Unknown, not_yet, read, set};
 use super::error::{ConfigError, LoginError, Reason};
 use super::findings::Findings;
 use super::keys::Draft;
-use super::options::{Authorization, Options, UserEntry};
+use super::options::{Authorization, UserEntry};
 use super::permissions::Permissions;
 use super::values::{self, text};
-use crate::auth::{is_hash, nkey};
+use crate::auth::nkey;
+pub(super) use warnings::{place, warnings};
 
-/// Said once for all of them. Source: nats-server 2.x.
-const PLAINTEXT: &str = "Plaintext passwords detected, use nkeys or bcrypt";
+mod warnings;
 
 /// A block in the making.
 #[derive(Default)]
@@ -128,6 +128,10 @@ impl Block {
                         default.as_ref()
                     }
                 };
+                let whose = format!("user {:?}", user.name);
+                if let Some(text) = warnings::high_cost(&whose, &user.password) {
+                    findings.warn(&user.position, &text);
+                }
                 if user.nkey.is_none() && user.password.is_empty() {
                     let name = user.name.clone();
                     draft.without_password.push((name, user.position));
@@ -267,33 +271,6 @@ pub(super) fn check_anonymous(draft: &Draft) -> Option<ConfigError> {
         position: draft.no_auth_user.clone(),
         reason: Reason::Login(error),
     })
-}
-
-/// What the log should say of logins as they will be, whether file or flags set them.
-pub(super) fn warnings(options: &Options) -> Vec<String> {
-    let Authorization {
-        user,
-        password,
-        token,
-        users,
-        ..
-    } = &options.authorization;
-    let is_plain = |secret: &Secret| !secret.is_empty() && !is_hash(secret.reveal());
-    // Only what counts: the list, else the token, else the single user.
-    let (has_plain, is_useless) = match users {
-        Some(users) => (users.iter().any(|user| is_plain(&user.password)), false),
-        None if !token.is_empty() => (is_plain(token), false),
-        None if !user.is_empty() => (is_plain(password), false),
-        None => (false, !password.is_empty()),
-    };
-    let mut warnings = Vec::new();
-    if has_plain {
-        warnings.push(PLAINTEXT.to_owned());
-    }
-    if is_useless {
-        warnings.push("a password without a user name is none: everybody may connect".to_owned());
-    }
-    warnings
 }
 
 #[cfg(test)]

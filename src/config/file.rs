@@ -37,7 +37,10 @@ pub(super) fn read(
 
 /// Applies every key, then looks at what can be judged only together.
 pub(super) fn apply(map: &Map) -> Result<FileOptions, Vec<ConfigError>> {
-    let mut draft = Draft::default();
+    let mut draft = Draft {
+        logins: authorization::place(map),
+        ..Draft::default()
+    };
     let mut findings = Findings::default();
     block::apply(KEYS, Unknown::Warn, map, &mut draft, &mut findings);
     findings
@@ -375,6 +378,10 @@ mod tests {
             if path.extension().is_some_and(|ending| ending == "conf") {
                 let read = read(&path, &|_| None).unwrap_or_else(|errors| panic!("{}", errors[0]));
                 assert_eq!(read.warnings, [""; 0]);
+                let mut warnings = authorization::warnings(&read.draft, &[]);
+                // Some have passwords in clear text, to be tried at once; their comments tell.
+                warnings.retain(|warning| !warning.starts_with("Plaintext"));
+                assert_eq!(warnings, [""; 0]);
                 count += 1;
             }
         }

@@ -17,6 +17,19 @@ pub(super) struct Flag {
     pub(super) help: Option<Help>,
 }
 
+impl Flag {
+    /// Whether it says who may log in.
+    pub(super) fn is_of_logins(&self) -> bool {
+        matches!(
+            self.help,
+            Some(Help {
+                section: AUTHORIZATION,
+                ..
+            })
+        )
+    }
+}
+
 /// A line of the usage text.
 pub(super) struct Help {
     section: &'static str,

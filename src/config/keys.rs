@@ -20,6 +20,8 @@ pub(super) struct Draft {
     pub(super) stdout_notes: Vec<String>,
     /// Where the users stand that have no password and no nkey, and could come by certificate only.
     pub(super) without_password: Vec<(String, Position)>,
+    /// Where logins stand, or something that was meant to be them.
+    pub(super) logins: Option<Position>,
     /// Where `no_auth_user` stands.
     pub(super) no_auth_user: Option<Position>,
 }

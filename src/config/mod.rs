@@ -129,8 +129,9 @@ fn start(program: &str, parsed: &Parsed, env: &dyn Fn(&str) -> Option<String>) -
     if let Err(message) = apply_flags(&parsed.given, &mut draft.options) {
         return misuse(&message);
     }
-    if let Err(message) = tls_flags::apply(&parsed.given, &mut draft.options) {
-        return misuse(message);
+    match tls_flags::apply(&parsed.given, &mut draft.options) {
+        Ok(warning) => warnings.extend(warning),
+        Err(message) => return misuse(message),
     }
     // Flags may have put away what lets certificates be logins.
     let errors = authorization::check_passwords(&draft);
@@ -146,7 +147,10 @@ fn start(program: &str, parsed: &Parsed, env: &dyn Fn(&str) -> Option<String>) -
             given.typed
         ));
     }
-    warnings.extend(authorization::warnings(&draft.options));
+    let of_logins = |given: &&Given| given.flag.is_of_logins();
+    let logins = parsed.given.iter().filter(of_logins);
+    let logins: Vec<&str> = logins.map(|given| given.typed.as_str()).collect();
+    warnings.extend(authorization::warnings(&draft, &logins));
     let mut options = draft.options;
     options.http_host = draft.http_host.unwrap_or_else(|| options.host.clone());
     match options.config_file.as_deref() {

@@ -2,7 +2,7 @@
 
 use super::cli::{FlagValue, Given};
 use super::flags::Effect;
-use super::options::{Options, TlsOptions};
+use super::options::{HandshakeFirst, Options, TlsOptions};
 
 /// Which part of TLS a flag sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,11 +23,14 @@ pub(super) enum TlsFlag {
 ///
 /// Any of them, even `--tlsverify=false`, means that certificates come from the flags alone; of the block in the
 /// file only its time limit stays. `--tls=false` drops the block and makes the other flags void. Source: gnatsd
-/// 1.2.0.
+/// 1.2.0. What that takes away from the file is returned as a warning, as it may have kept clients out.
 ///
 /// # Errors
 /// The text of 1.2.0 for flags without a certificate or a key.
-pub(super) fn apply(given: &[Given], options: &mut Options) -> Result<(), &'static str> {
+pub(super) fn apply(
+    given: &[Given],
+    options: &mut Options,
+) -> Result<Option<String>, &'static str> {
     let mut is_on = None;
     let mut is_any = false;
     let mut tls = TlsOptions::default();
@@ -48,11 +51,15 @@ pub(super) fn apply(given: &[Given], options: &mut Options) -> Result<(), &'stat
         }
     }
     if is_on == Some(false) {
-        options.tls = None;
-        return Ok(());
+        let of_file = options.tls.take();
+        return Ok(of_file.map(|of_file| {
+            let dropped = dropped(&of_file, &TlsOptions::default());
+            let with = if dropped.is_empty() { "" } else { " with its " };
+            of_file.located(&format!("--tls=false drops this block{with}{dropped}"))
+        }));
     }
     if !is_any {
-        return Ok(());
+        return Ok(None);
     }
     if tls.cert_file.is_empty() {
         return Err("TLS Server certificate must be present and valid");
@@ -60,9 +67,43 @@ pub(super) fn apply(given: &[Given], options: &mut Options) -> Result<(), &'stat
     if tls.key_file.is_empty() {
         return Err("TLS Server private key must be present and valid");
     }
-    if let Some(of_file) = &options.tls {
+    let of_file = options.tls.take();
+    let warning = of_file.and_then(|of_file| {
         tls.timeout = of_file.timeout;
-    }
+        let dropped = dropped(&of_file, &tls);
+        let text = format!("TLS flags replace this block and drop its {dropped}");
+        (!dropped.is_empty()).then(|| of_file.located(&text))
+    });
     options.tls = Some(tls);
-    Ok(())
+    Ok(warning)
+}
+
+/// What the block of a file says and `now` says nothing of. Certificates and keys of servers do not count: others are
+/// what flags are for.
+fn dropped(of_file: &TlsOptions, now: &TlsOptions) -> String {
+    let TlsOptions {
+        cert_file: _,
+        key_file: _,
+        ca_file,
+        verify,
+        verify_and_map,
+        timeout: _,
+        cipher_suites,
+        curve_preferences,
+        handshake_first,
+        pinned_certs,
+        position: _,
+    } = of_file;
+    let lost = [
+        ("ca_file", ca_file.is_some() && now.ca_file.is_none()),
+        ("verify", *verify && !verify_and_map && !now.verify),
+        ("verify_and_map", *verify_and_map),
+        ("cipher_suites", !cipher_suites.is_empty()),
+        ("curve_preferences", !curve_preferences.is_empty()),
+        ("handshake_first", *handshake_first != HandshakeFirst::No),
+        ("pinned_certs", !pinned_certs.is_empty()),
+    ];
+    let names = lost.iter().filter(|(_, is_lost)| *is_lost);
+    let names: Vec<&str> = names.map(|(name, _)| *name).collect();
+    names.join(", ")
 }

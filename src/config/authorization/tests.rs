@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use gnatsd_core::permissions::{Rules, Side};
 
-use super::super::test_support::{errors, read_options, read_text, warnings as file_warnings};
+use super::super::test_support::{errors, read_options, warnings as file_warnings};
 use super::*;
 
 /// Public nkey of a user, from the documentation of NATS.
@@ -283,36 +283,6 @@ fn warnings_of_the_file() {
     );
     let warned = file_warnings(&format!("authorization {{ users: [], {lacking} }}"));
     assert_eq!(warned, [""; 0]);
-}
-
-#[test]
-fn warnings_of_what_counts() {
-    let hash = "$2b$04$abcdefghijklmnopqrstuu";
-    let nkey = format!("users: [{{nkey: {NKEY}}}]");
-    let useless = "a password without a user name is none: everybody may connect";
-    for (text, expected) in [
-        ("", &[][..]),
-        ("user: a, password: b", &[PLAINTEXT]),
-        ("user: a", &[]),
-        (&format!("user: a, password: '{hash}'"), &[]),
-        ("token: t", &[PLAINTEXT]),
-        (&format!("token: '{hash}'"), &[]),
-        ("password: b", &[useless]),
-        (
-            "users: [{user: a, password: b}, {user: c, password: d}]",
-            &[PLAINTEXT],
-        ),
-        (
-            &format!("users: [{{user: a, password: '{hash}'}}], PASS: b"),
-            &[],
-        ),
-        (&nkey, &[]),
-    ] {
-        let read = read_text(&format!("authorization {{ {text} }}"))
-            .ok()
-            .unwrap();
-        assert_eq!(warnings(&read.draft.options), expected, "{text}");
-    }
 }
 
 #[test]

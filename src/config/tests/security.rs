@@ -32,7 +32,24 @@ fn logins_by_flags() {
     assert_eq!(warnings, [PLAINTEXT]);
     let (_, warnings) = started(&["--pass", "geheim"]);
     assert_eq!(warnings.len(), 1);
-    assert!(warnings[0].contains("everybody may connect") && !warnings[0].contains("geheim"));
+    assert!(warnings[0].contains("nobody has to log in") && !warnings[0].contains("geheim"));
+}
+
+#[test]
+fn flags_that_ask_for_logins_and_get_none() {
+    let open = "no user and no token: nobody has to log in";
+    assert_eq!(started(&[]).1, [""; 0]);
+    for flag in ["--auth", "-user", "--pass"] {
+        assert_eq!(started(&[flag, ""]).1, [format!("{flag}: {open}")]);
+    }
+    let nameless = "--user: user \"joe\" has no password, the name is enough to log in";
+    assert_eq!(started(&["--user", "joe"]).1, [nameless]);
+    let (_folder, path) = conf("authorization { user: a, password: b }");
+    let with = |flags: &[&str]| started(&[&["-c", path.as_str()], flags].concat()).1;
+    assert_eq!(with(&[]), [PLAINTEXT]);
+    assert_eq!(with(&["--user", "c"]), [PLAINTEXT]);
+    let expected = format!("{path}:1:1, --pass, --user: {open}");
+    assert_eq!(with(&["--pass", "", "--user", ""]), [expected]);
 }
 
 #[test]
@@ -122,6 +139,35 @@ fn tls_flags_replace_the_block_of_the_file() {
     assert_eq!(with(&["--tls", "--tls=false"]).tls, None);
     let text = failure(&[&file[..], &["--tls"]].concat());
     assert!(text.starts_with("TLS Server certificate must"), "{text}");
+}
+
+#[test]
+fn what_flags_take_away_from_the_block_is_told() {
+    let warned = |block: &str, flags: &[&str]| {
+        let (_folder, path) = conf(&format!("\n tls {{ cert_file: a, key_file: b, {block} }}"));
+        let (_, warnings) = started(&[&["-c", path.as_str()], flags].concat());
+        let cut = |warning: &String| warning.replace(&format!("{path}:2:2: "), "@");
+        warnings.iter().map(cut).collect::<Vec<String>>()
+    };
+    let all = "ca_file: c, verify: true, verify_and_map: true, cipher_suites: [TLS_AES_128_GCM_SHA256], \
+               curve_preferences: [X25519], handshake_first: auto, timeout: 3, pinned_certs: \
+               ['0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef']";
+    let names = "verify_and_map, cipher_suites, curve_preferences, handshake_first, pinned_certs";
+    let cert = ["--tlscert", "x", "--tlskey", "y"];
+    let verified = ["--tlscert=x", "--tlskey=y", "--tlsverify", "--tlscacert=z"];
+    let text = |rest: &str| [format!("@TLS flags replace this block and drop its {rest}")];
+    assert_eq!(warned(all, &[]), [""; 0]);
+    assert_eq!(warned(all, &cert), text(&format!("ca_file, {names}")));
+    assert_eq!(warned(all, &verified), text(names));
+    let verify = "ca_file: c, verify: true";
+    assert_eq!(warned(verify, &cert), text("ca_file, verify"));
+    assert_eq!(warned(verify, &verified), [""; 0]);
+    assert_eq!(warned("timeout: 3", &cert), [""; 0]);
+    let off = "@--tls=false drops this block";
+    assert_eq!(warned("timeout: 3", &["--tls=false"]), [off]);
+    let with = format!("{off} with its ca_file, verify");
+    assert_eq!(warned(verify, &["--tls=false", "--tlsverify"]), [with]);
+    assert_eq!(started(&["--tls=false"]).1, [""; 0]);
 }
 
 #[test]
