@@ -104,6 +104,7 @@ impl Draft {
         let mut permissions = Permissions {
             rules: Rules {
                 responses: self.responses,
+                has_maps,
                 ..Rules::default()
             },
             position,

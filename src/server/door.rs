@@ -1,6 +1,7 @@
 //! What stands between a new connection and the protocol: TLS, and a login. One for the whole server, read by
 //! every shard.
 
+use std::net::TcpStream;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,7 @@ use gnatsd_core::interest::ConnKey;
 use gnatsd_shards::Handle;
 
 use super::control::{Control, Decision};
-use crate::auth::{Authenticator, Check, HashPool, new_nonce};
+use crate::auth::{Authenticator, Check, HashPool, Presence, new_nonce};
 use crate::config::{HandshakeFirst, Options};
 use crate::tls::{PeerNames, TlsServer};
 
@@ -44,7 +45,8 @@ pub(super) struct TlsDoor {
 
 /// The connection a login is for.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Applicant {
+pub(super) struct Applicant<'a> {
+    pub(super) stream: &'a TcpStream,
     pub(super) shard: usize,
     pub(super) key: ConnKey,
     pub(super) cid: u64,
@@ -62,7 +64,8 @@ impl Door {
                 server: TlsServer::new(tls).map_err(|text| tls.located(&text))?,
                 timeout: tls.timeout,
                 first: tls.handshake_first,
-                is_optional: options.allow_non_tls,
+                // There is nothing to choose from when nothing is said before TLS (nats-server 2.x).
+                is_optional: options.allow_non_tls && tls.handshake_first != HandshakeFirst::Yes,
             }),
         };
         let maps_certificates = options.tls.as_ref().is_some_and(|tls| tls.verify_and_map);
@@ -87,6 +90,17 @@ impl Door {
         let _ = self.shards.set(shards.to_vec());
     }
 
+    /// Whether clients may do without TLS though there is some.
+    pub fn is_tls_optional(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.is_optional)
+    }
+
+    /// Whether a client hears nothing before its handshake.
+    pub fn shakes_hands_first(&self) -> bool {
+        let tls = self.tls.as_ref();
+        tls.is_some_and(|tls| tls.first == HandshakeFirst::Yes)
+    }
+
     /// TLS, if there is any.
     pub(super) fn tls(&self) -> Option<&TlsDoor> {
         self.tls.as_ref()
@@ -105,7 +119,7 @@ impl Door {
     /// Checks a login. What needs a slow hash is answered later, as a [`Control::Decided`].
     pub(super) fn log_in(
         self: &Arc<Self>,
-        applicant: Applicant,
+        applicant: Applicant<'_>,
         shown: &Credentials,
         nonce: Option<&Nonce>,
         certificate: Option<&PeerNames>,
@@ -128,16 +142,23 @@ impl Door {
                 }));
             }
         };
-        match self
-            .pool
-            .submit(job, Instant::now() + self.hash_limit, done)
-        {
+        let late = Login::Refused(Refusal {
+            is_late: true,
+            ..Refusal::default()
+        });
+        // A connection that has broken already has no address.
+        let Ok(peer) = applicant.stream.peer_addr() else {
+            return late;
+        };
+        // A descriptor of the job's own, as long as it waits: nobody reads the connection meanwhile, and it may end.
+        // Without one the client is taken to stay.
+        let socket = applicant.stream.try_clone().ok();
+        let presence = move || socket.as_ref().map_or(Presence::There, Presence::of);
+        let deadline = Instant::now() + self.hash_limit;
+        match self.pool.submit(job, deadline, peer.ip(), presence, done) {
             Ok(()) => Login::Pending,
             // Those in front of it take more time than it has.
-            Err(_) => Login::Refused(Refusal {
-                is_late: true,
-                ..Refusal::default()
-            }),
+            Err(_) => late,
         }
     }
 }

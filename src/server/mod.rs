@@ -136,6 +136,9 @@ impl Server {
         if info.tls_required {
             info!("TLS required for client connections");
         }
+        if door.shakes_hands_first() {
+            warn!("Clients that are not using \"TLS Handshake First\" option will fail to connect");
+        }
         debug!("Server id is {}", info.server_id);
         let acceptor = Acceptor {
             connections_max: usize::try_from(options.max_connections).ok(),
@@ -306,7 +309,7 @@ fn closed_max(shard: usize, shards: usize) -> usize {
 fn server_info(options: &Options, port: u16, door: &Door) -> ServerInfo {
     let server_id = random_id();
     let rules = door.rules();
-    let (has_tls, is_optional) = (options.tls.is_some(), options.allow_non_tls);
+    let (has_tls, is_optional) = (options.tls.is_some(), door.is_tls_optional());
     let verifies = |tls: &config::TlsOptions| tls.verify || tls.verify_and_map;
     let (host, port) = match &options.client_advertise {
         Some(advertise) => (advertise.host.clone(), advertise.port.unwrap_or(port)),

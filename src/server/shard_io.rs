@@ -135,7 +135,7 @@ impl ShardIo {
     /// A few steps of handshakes, and what came of them. True if there is more to do at once.
     fn shake_hands(&mut self, io: &mut impl Io) -> (bool, Option<Instant>) {
         let mut outcomes = std::mem::take(&mut self.outcomes);
-        let has_more = self.handshakes.go_on(io, &mut self.sockets, &mut outcomes);
+        self.handshakes.go_on(io, &mut self.sockets, &mut outcomes);
         let now = io.now();
         let next = self
             .handshakes
@@ -144,7 +144,7 @@ impl ShardIo {
             self.conclude(io, outcome);
         }
         self.outcomes = outcomes;
-        (has_more, next)
+        (self.handshakes.has_ready(), next)
     }
 
     fn conclude(&mut self, io: &mut impl Io, outcome: Outcome) {
@@ -289,7 +289,7 @@ impl Service for ShardIo {
             lanes: &mut self.lanes,
         };
         let next = self.engine.turn(&mut edge, &self.engine_ready, now);
-        if self.engine.has_freed_much() {
+        if self.engine.has_freed_much() | self.handshakes.has_freed_much() {
             gnatsd_shards::give_back();
         }
         self.engine_ready.clear();

@@ -305,6 +305,7 @@ impl<I: Io> Edge for SocketEdge<'_, I> {
             _ => None,
         };
         let applicant = Applicant {
+            stream: &socket.stream,
             shard: self.sockets.shard,
             key,
             cid: socket.cid,

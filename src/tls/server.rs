@@ -31,6 +31,8 @@ pub struct TlsServer {
 /// What is wanted of client certificates beyond that they verify.
 #[derive(Debug)]
 pub(super) struct Trust {
+    /// One is asked for.
+    pub(super) wants_certificate: bool,
     /// The names in it are wanted.
     pub(super) maps: bool,
     /// SHA-256 of the public keys that are let in; empty for all.
@@ -88,6 +90,7 @@ impl TlsServer {
         Ok(TlsServer {
             config: Arc::new(config),
             trust: Arc::new(Trust {
+                wants_certificate,
                 maps: options.verify_and_map,
                 pinned: options.pinned_certs.clone(),
             }),

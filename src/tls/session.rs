@@ -25,6 +25,9 @@ use super::scratch::Scratch;
 use super::server::{Trust, system_text};
 use super::traffic::RECORD_MAX;
 
+/// Bytes of other records that may be held of a handshake with a record of the greatest length.
+const MESSAGE_EXTRA: usize = 1024;
+
 /// The server side of one TLS connection. Large: a caller with many sockets keeps it in a box.
 pub struct Session {
     pub(super) tls: UnbufferedServerConnection,
@@ -136,7 +139,7 @@ impl Session {
                 return Err(failure::text(&error, received));
             }
             self.hold(&received[look.consumed..]);
-            if self.tls.is_handshaking() && self.held.len() + RECORD_MAX > scratch.inbound.len() {
+            if self.tls.is_handshaking() && self.held.len() > self.held_max(scratch) {
                 return Err("tls: handshake message too large".to_owned());
             }
             if !self
@@ -151,6 +154,16 @@ impl Session {
         }
         self.check_pinned()?;
         Ok(Step::Done)
+    }
+
+    /// Most bytes that may be held of a handshake: a record and a little. Certificates may be longer; they come
+    /// behind the hello, whose sender has made an effort.
+    fn held_max(&self, scratch: &Scratch) -> usize {
+        if self.trust.wants_certificate && self.tls.protocol_version().is_some() {
+            scratch.inbound.len() - RECORD_MAX
+        } else {
+            RECORD_MAX + HEADER_BYTES + MESSAGE_EXTRA
+        }
     }
 
     fn check_pinned(&self) -> Result<(), String> {

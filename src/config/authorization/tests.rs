@@ -66,7 +66,7 @@ fn a_list_of_users() {
         Some(Rules {
             publish: side.clone(),
             subscribe: side,
-            responses: None,
+            ..Rules::default()
         })
     };
     let user = |name: &str, password: &str, subject| UserEntry {

@@ -43,7 +43,7 @@ fn lists_are_those_of_1_2_0() {
         let expected = Rules {
             publish: only(publish),
             subscribe: only(subscribe),
-            responses: None,
+            ..Rules::default()
         };
         assert_eq!(rules(text), expected, "{text}");
     }
@@ -81,7 +81,8 @@ fn maps_are_those_of_2_x() {
         let expected = Rules {
             publish,
             subscribe,
-            responses: None,
+            has_maps: true,
+            ..Rules::default()
         };
         assert_eq!(rules(text), expected, "{text}");
     }

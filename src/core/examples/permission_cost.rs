@@ -79,6 +79,7 @@ fn policy(entries: usize) -> Permissions {
         publish: side,
         subscribe,
         responses: Some(Responses::default()),
+        ..Rules::default()
     })
 }
 

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection};
 
@@ -31,6 +32,15 @@ const SILENT: usize = 1000;
 /// Memory of the server that a connection may take which has said nothing, in bytes.
 const SILENT_BYTES: u64 = 4 * 1024;
 
+/// More handshakes at once than a shard lets be under way.
+const CROWD: usize = 1300;
+
+/// Memory of failed handshakes that a server may keep, in bytes, and what else it may take meanwhile.
+const KEPT_BYTES: u64 = (8 + 4) * 1024 * 1024;
+
+/// Clients of a server that stands still.
+const STOPPED: usize = 40;
+
 const NO_HANDSHAKE: &str = "tls: first record does not look like a TLS handshake";
 
 /// A server with a short time for handshakes.
@@ -48,6 +58,13 @@ fn hello(config: &Arc<ClientConfig>) -> Vec<u8> {
         tls.write_tls(&mut bytes).expect("bytes in memory");
     }
     bytes
+}
+
+/// A record of the greatest length with the beginning of a hello that is longer still.
+fn half_message() -> Vec<u8> {
+    let mut record = vec![22, 3, 1, 0x40, 0, 1, 0, 0xff, 0xf0, 3, 3];
+    record.resize(5 + 0x4000, b'a');
+    record
 }
 
 /// What a client sends, whether it ends before its time is over, and what the log says then.
@@ -97,6 +114,12 @@ fn faults(authority: &Authority) -> Vec<Fault> {
             "tls: oversized record received",
         ),
         fault("a message that has no end", &endless, true, "tls: "),
+        fault(
+            "a message of many records",
+            &[half_message(), half_message()].concat(),
+            true,
+            "tls: handshake message too large",
+        ),
         fault(
             "nonsense in a record",
             &[22, 3, 1, 0, 5, 9, 9, 9, 9, 9],
@@ -252,6 +275,84 @@ on_shards! {
         let lines = server.log().matches("TLS handshake error: i/o timeout\n").count();
         assert_eq!(lines, SILENT);
         assert_eq!(server.rescues(), 0);
+    }
+
+    /// Those that begin and do not go on keep nobody from beginning.
+    fn t1_a_crowd_that_begins(driver, cores) on one {
+        let _alone = heavy();
+        process::raise_nofile();
+        let authority = Authority::new();
+        let builder = tls_builder(driver, &authority, "timeout: 20", "");
+        let server = builder.cores(cores).monitor().start();
+        let config = TlsClient::new(&authority).config();
+        let whole = hello(&config);
+        let half_message = [&[22, 3, 1, 0, 100][..], &whole[5..105]].concat();
+        let kinds = [
+            ("a byte", &whole[..1]),
+            ("half a record", &whole[..whole.len() / 2]),
+            ("half a message", &half_message),
+            ("a hello", &whole),
+        ];
+        for (name, bytes) in kinds {
+            let members: Vec<_> =
+                (0..CROWD).map(|_| Member::open(server.address(), bytes)).collect();
+            let begin = Instant::now();
+            server.tls_client(&config).ping();
+            let took = begin.elapsed();
+            println!("T1 {} x{cores}: behind {CROWD} times {name}: {took:.1?}", driver.name());
+            assert!(took < Duration::from_secs(8), "{name}: {took:?}");
+            drop(members);
+            wait_until(LIMIT, "all gone", || server.varz()["connections"] == 0);
+        }
+        assert_eq!(server.rescues(), 0);
+    }
+
+    /// What came while the server stood still came in time.
+    fn t1_stopped_while_hellos_come(driver, cores) on one, two {
+        let authority = Authority::new();
+        let server = server(driver, &authority, cores);
+        let config = TlsClient::new(&authority).config();
+        let clients: Vec<_> = (0..STOPPED).map(|_| server.bare_client()).collect();
+        server.signal(Signal::STOP);
+        let failed = thread::scope(|scope| {
+            let start = |client: RawClient| {
+                let mut client = client.start_tls(&config)?;
+                client.connect_quiet();
+                Ok(client)
+            };
+            let starting: Vec<_> =
+                clients.into_iter().map(|client| scope.spawn(move || start(client))).collect();
+            // Standing still is the input.
+            thread::sleep(TIMEOUT + Duration::from_millis(500));
+            server.signal(Signal::CONT);
+            let results: Vec<std::io::Result<RawClient>> =
+                starting.into_iter().map(|thread| thread.join().expect("a client")).collect();
+            results.into_iter().filter_map(Result::err).collect::<Vec<_>>()
+        });
+        assert!(failed.is_empty(), "{} of {STOPPED} failed: {:?}", failed.len(), failed[0]);
+    }
+
+    /// What failed handshakes held is the system's again.
+    fn t1_memory_of_half_messages(driver, cores) on one {
+        let _alone = heavy();
+        process::raise_nofile();
+        let authority = Authority::new();
+        let server = server(driver, &authority, cores);
+        server.tls_client(&TlsClient::new(&authority).config()).ping();
+        let base = server.rss_bytes();
+        let bytes = half_message();
+        let mut members: Vec<_> =
+            (0..SILENT).map(|_| Member::open(server.address(), &bytes)).collect();
+        watch_all(&mut members, TIMEOUT * 10, |_| {});
+        wait_until(LIMIT, "all gone", || server.varz()["connections"] == 0);
+        let (rss, peak) = (server.rss_bytes(), process::rss_peak_bytes(server.pid()));
+        println!(
+            "T1 {} x{cores}: {SILENT} half messages, RSS +{} KiB, peak +{} KiB",
+            driver.name(),
+            rss.saturating_sub(base) / 1024,
+            peak.saturating_sub(base) / 1024,
+        );
+        assert!(rss <= base + KEPT_BYTES, "{base} grew to {rss}");
     }
 
     /// Ends in the middle of a handshake, and behind it, in every way: nothing is left.

@@ -103,7 +103,7 @@ impl World {
         let rules = Rules {
             publish: list(),
             subscribe: list(),
-            responses: None,
+            ..Rules::default()
         };
         let user = User {
             name: "u".into(),

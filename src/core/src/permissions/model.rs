@@ -204,7 +204,7 @@ impl<'w> Check<'w> {
         let permissions = Arc::new(Permissions::new(Rules {
             publish: side(&publish),
             subscribe: side(&subscribe),
-            responses: None,
+            ..Rules::default()
         }));
         Check {
             world,

@@ -51,6 +51,8 @@ pub struct Rules {
     pub subscribe: Side,
     /// Answers besides.
     pub responses: Option<Responses>,
+    /// The block has a map of `allow` and `deny`.
+    pub has_maps: bool,
 }
 
 impl Rules {
@@ -58,7 +60,8 @@ impl Rules {
     pub fn are_of_2x(&self) -> bool {
         let sides = [&self.publish, &self.subscribe];
         let names_queue = |side: &&Side| side.allow.iter().flatten().any(|e| e.queue.is_some());
-        self.responses.is_some()
+        self.has_maps
+            || self.responses.is_some()
             || sides.iter().any(|side| !side.deny.is_empty())
             || sides.iter().any(names_queue)
     }

@@ -62,7 +62,7 @@ fn only(publish: &[&str], subscribe: &[&str]) -> Rules {
     Rules {
         publish: side(publish),
         subscribe: side(subscribe),
-        responses: None,
+        ..Rules::default()
     }
 }
 
@@ -74,7 +74,7 @@ fn all_but(publish: &[&str], subscribe: &[&str]) -> Rules {
     Rules {
         publish: side(publish),
         subscribe: side(subscribe),
-        responses: None,
+        ..Rules::default()
     }
 }
 
