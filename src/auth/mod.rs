@@ -32,7 +32,7 @@ use crate::tls::PeerNames;
 
 pub use bcrypt_hash::is_hash;
 pub use hash_job::HashJob;
-pub use pool::{Full, HashPool};
+pub use pool::{Full, HashPool, Presence};
 
 use bcrypt_hash::Hash;
 use users::Users;

@@ -2,25 +2,25 @@
 //!
 //! Owns when a [`HashJob`] is done, and that each that was taken is answered once. The threads have the lowest
 //! priority, so that a shard that has something to do does it first.
-//!
-//! The newest job comes first. As long as the threads keep up that is the only one there. If they do not, the oldest
-//! would be served just before its client's time is up, and all work would be for clients that have gone.
+//! Which job is next is decided in [`waiting`].
 
-use std::collections::VecDeque;
+mod presence;
+mod waiting;
+
 use std::fmt;
+use std::net::IpAddr;
 use std::num::NonZero;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use gnatsd_core::auth::{Login, Refusal};
+use gnatsd_core::auth::Login;
 use rustix::thread::CpuSet;
 
+use self::waiting::{Job, Waiting};
 use super::HashJob;
 
-/// Jobs that wait. At the usual cost of 11 a thread does 10 in the second that a client may wait.
-const JOBS_WAITING_MAX: usize = 1024;
+pub use presence::Presence;
 
 /// CPUs for each thread. Even all of them busy leave most of the machine to what has the same priority elsewhere.
 const CPUS_PER_THREAD: usize = 4;
@@ -38,7 +38,7 @@ const NICE_OF_RELIEF: i32 = 5;
 /// How long the end waits for hashes that have begun. One of cost 16 takes longer: it ends with the process.
 const ENDING_TIME_MAX: Duration = Duration::from_secs(2);
 
-/// There is no room for another job; what was submitted is gone, unanswered.
+/// There is no room for another job, of this address or at all; what was submitted is gone, unanswered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full;
 
@@ -71,8 +71,7 @@ struct Shared {
 
 #[derive(Default)]
 struct Queue {
-    /// In the order in which they came.
-    jobs: VecDeque<Job>,
+    waiting: Waiting,
     /// All that were started.
     threads: Vec<JoinHandle<()>>,
     /// Those that have not ended.
@@ -86,12 +85,6 @@ struct Queue {
     is_closed: bool,
 }
 
-struct Job {
-    work: Box<dyn FnOnce() -> Login + Send>,
-    deadline: Instant,
-    done: Box<dyn FnOnce(Login) + Send>,
-}
-
 impl HashPool {
     /// A pool without threads as yet. They will run wherever the calling thread may: make it before that is pinned.
     pub fn new() -> Self {
@@ -103,10 +96,14 @@ impl HashPool {
         }
     }
 
-    /// Leaves a job to the threads. They call `done` with what comes of it, once: if they get to it only after
-    /// `deadline`, or the pool ends, with a late refusal and without the work. A job that panics is refused.
+    /// Leaves the job of a client at `ip` to the threads. They call `done` with what comes of it, once: with a late
+    /// refusal and without the work if they get to it only after `deadline`, if the client has gone by then, if it has
+    /// to make room, or if the pool ends. A job that panics is refused.
     ///
-    /// `done` is called on one of the threads (or where the pool is dropped), and holds up other logins.
+    /// `presence` is asked just before the work, and when room is needed; what it holds goes when the work begins.
+    ///
+    /// `done` is called on one of the threads, and holds up other logins, or where something is submitted or the pool
+    /// dropped.
     ///
     /// # Errors
     /// Too many are waiting. `done` is not called then.
@@ -114,35 +111,41 @@ impl HashPool {
         &self,
         job: HashJob,
         deadline: Instant,
+        ip: IpAddr,
+        presence: impl Fn() -> Presence + Send + 'static,
         done: impl FnOnce(Login) + Send + 'static,
     ) -> Result<(), Full> {
-        self.submit_work(move || job.run(), deadline, done)
+        self.submit_job(Job {
+            work: Box::new(move || job.run()),
+            deadline,
+            ip,
+            presence: Box::new(presence),
+            done: Box::new(done),
+        })
     }
 
-    fn submit_work(
-        &self,
-        work: impl FnOnce() -> Login + Send + 'static,
-        deadline: Instant,
-        done: impl FnOnce(Login) + Send + 'static,
-    ) -> Result<(), Full> {
-        let job = Job {
-            work: Box::new(work),
-            deadline,
-            done: Box::new(done),
-        };
-        let mut queue = self.shared.lock();
-        if queue.jobs.len() >= JOBS_WAITING_MAX {
-            return Err(Full);
+    fn submit_job(&self, job: Job) -> Result<(), Full> {
+        let mut out = Vec::new();
+        let result = self.add(job, &mut out);
+        if result.is_ok() {
+            self.shared.arrived.notify_one();
         }
+        // All threads may be in long hashes: then nobody else would tell them.
+        out.into_iter().for_each(Job::answer_late);
+        result
+    }
+
+    /// Adds a job; those that are too late, or have to make room, are put into `out`.
+    fn add(&self, job: Job, out: &mut Vec<Job>) -> Result<(), Full> {
+        let mut queue = self.shared.lock();
+        let now = Instant::now();
+        out.extend(std::iter::from_fn(|| queue.waiting.take_late(now)));
         self.start_threads(&mut queue);
         self.start_relief(&mut queue);
         if queue.running == 0 {
             return Err(Full);
         }
-        queue.jobs.push_back(job);
-        drop(queue);
-        self.shared.arrived.notify_one();
-        Ok(())
+        queue.waiting.push(job, out)
     }
 
     /// Starts the threads that are not there yet. Those that the system refuses are tried again with the next job.
@@ -190,23 +193,24 @@ impl Default for HashPool {
     }
 }
 
-/// Ends the threads: hashes that have begun are finished, unless they take longer than two seconds, and other jobs
-/// answered.
+/// Ends the threads: jobs that wait are answered, and hashes that have begun finished, unless they take longer than
+/// two seconds.
 impl Drop for HashPool {
     fn drop(&mut self) {
         let mut queue = self.shared.lock();
         queue.is_closed = true;
+        let jobs = queue.waiting.drain();
+        drop(queue);
         self.shared.arrived.notify_all();
+        jobs.for_each(Job::answer_late);
         let (mut queue, _) = self
             .shared
             .ended
-            .wait_timeout_while(queue, ENDING_TIME_MAX, |queue| queue.running > 0)
+            .wait_timeout_while(self.shared.lock(), ENDING_TIME_MAX, |q| q.running > 0)
             .unwrap_or_else(PoisonError::into_inner);
-        let jobs = std::mem::take(&mut queue.jobs);
         let threads = std::mem::take(&mut queue.threads);
         let have_ended = queue.running == 0;
         drop(queue);
-        jobs.into_iter().for_each(Job::answer_late);
         if have_ended {
             for thread in threads {
                 // They catch panics, and one would have been reported where it was.
@@ -258,18 +262,19 @@ impl Shared {
     fn next(&self, waits: bool) -> Option<(Job, bool)> {
         let mut queue = self.lock();
         let next = loop {
+            if queue.is_closed {
+                return None;
+            }
             let now = Instant::now();
-            let is_closed = queue.is_closed;
-            let is_late = |job: &Job| is_closed || job.deadline <= now;
-            // The late ones are the oldest, and only wait for somebody to say so.
-            if let Some(job) = queue.jobs.pop_front_if(|job| is_late(job)) {
+            let waiting = &mut queue.waiting;
+            // The late ones only wait for somebody to say so.
+            if let Some(job) = waiting.take_late(now) {
                 break (job, true);
             }
-            if let Some(job) = queue.jobs.pop_back() {
-                let is_late = is_late(&job);
-                break (job, is_late);
+            if let Some(next) = waiting.next(now) {
+                break next;
             }
-            if is_closed || !waits {
+            if !waits {
                 return None;
             }
             queue = self
@@ -285,27 +290,6 @@ impl Shared {
     }
 }
 
-impl Job {
-    fn answer(self) {
-        let login = catch_unwind(AssertUnwindSafe(self.work))
-            .unwrap_or_else(|_| Login::Refused(Refusal::default()));
-        tell(self.done, login);
-    }
-
-    fn answer_late(self) {
-        let refusal = Refusal {
-            detail: None,
-            is_late: true,
-        };
-        tell(self.done, Login::Refused(refusal));
-    }
-}
-
-/// Answers. If that panics there is nobody to tell, and other jobs wait.
-fn tell(done: Box<dyn FnOnce(Login) + Send>, login: Login) {
-    let _ = catch_unwind(AssertUnwindSafe(|| done(login)));
-}
-
 /// Lets all others go first, from here on. What the system does not allow is left as it is: it only makes logins
 /// more of a burden to others.
 fn give_way(cpus: Option<&CpuSet>, nice: i32) {
@@ -319,7 +303,7 @@ fn give_way(cpus: Option<&CpuSet>, nice: i32) {
 impl fmt::Debug for Queue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Queue")
-            .field("jobs", &self.jobs.len())
+            .field("jobs", &self.waiting.len())
             .field("running", &self.running)
             .field("is_closed", &self.is_closed)
             .finish_non_exhaustive()

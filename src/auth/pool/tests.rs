@@ -1,9 +1,12 @@
 //! When a job is done, and that it is answered.
 
+use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-use gnatsd_core::auth::User;
+use gnatsd_core::auth::{Refusal, User};
 
+use super::waiting::JOBS_WAITING_MAX;
 use super::*;
 
 /// Longer than any of these tests takes.
@@ -13,6 +16,26 @@ fn pool(threads_max: usize) -> HashPool {
     let mut pool = HashPool::new();
     pool.threads_max = threads_max;
     pool
+}
+
+impl HashPool {
+    /// Submits for a client that stays, at an address of its own.
+    fn submit_work(
+        &self,
+        work: impl FnOnce() -> Login + Send + 'static,
+        deadline: Instant,
+        done: impl FnOnce(Login) + Send + 'static,
+    ) -> Result<(), Full> {
+        static ADDRESSES: AtomicU32 = AtomicU32::new(0x0a00_0000);
+        let ip = Ipv4Addr::from_bits(ADDRESSES.fetch_add(1, Ordering::Relaxed));
+        self.submit_job(Job {
+            work: Box::new(work),
+            deadline,
+            ip: ip.into(),
+            presence: Box::new(|| Presence::There),
+            done: Box::new(done),
+        })
+    }
 }
 
 fn refused(is_late: bool) -> Login {
@@ -132,6 +155,53 @@ fn late_jobs_are_answered_without_work() {
     );
     answers.sort_by_key(|(number, _)| *number);
     assert_eq!(answers[1..], [(1, granted("1")), (2, refused(true))]);
+}
+
+/// Nobody has to be done for that: the threads may be in hashes that take days.
+#[test]
+fn whoever_submits_tells_the_late_ones() {
+    let pool = pool(1);
+    let release = occupy(&pool);
+    let (send, answers) = channel();
+    let now = Instant::now();
+    for number in 0..3 {
+        submit(&pool, number, now, &send);
+    }
+    submit(&pool, 3, now + LONG, &send);
+    for number in 0..3 {
+        let answer = answers.recv_timeout(LONG).unwrap();
+        assert_eq!(answer, (number, refused(true)));
+    }
+    assert!(answers.try_recv().is_err(), "the last is not late");
+    drop((release, send));
+    assert_eq!(all(&answers), [(3, granted("3"))]);
+}
+
+#[test]
+fn no_work_for_clients_that_have_gone() {
+    let pool = pool(1);
+    let release = occupy(&pool);
+    let (send, answers) = channel();
+    for (number, presence) in [Presence::Gone, Presence::There, Presence::Leaving]
+        .into_iter()
+        .enumerate()
+    {
+        let answers = send.clone();
+        pool.submit_job(Job {
+            work: Box::new(move || {
+                assert_ne!(presence, Presence::Gone);
+                granted("x")
+            }),
+            deadline: Instant::now() + LONG,
+            ip: Ipv4Addr::LOCALHOST.into(),
+            presence: Box::new(move || presence),
+            done: Box::new(move |login| answers.send((number, login)).unwrap()),
+        })
+        .unwrap();
+    }
+    drop((release, send));
+    let expected = [(1, granted("x")), (0, refused(true)), (2, granted("x"))];
+    assert_eq!(all(&answers), expected);
 }
 
 #[test]
@@ -290,6 +360,6 @@ fn a_pool_that_makes_no_headway_gets_relief_for_as_long_as_there_are_jobs() {
         thread::yield_now();
         assert!(begin.elapsed() < LONG, "relief outstays");
     }
-    assert!(pool.shared.lock().jobs.is_empty());
+    assert!(pool.shared.lock().waiting.len() == 0);
     drop(release);
 }

@@ -96,6 +96,7 @@ fn secrets_are_revealed_in_three_places() {
         include_str!("../bcrypt_hash.rs"),
         include_str!("../certificate.rs"),
         include_str!("../pool.rs"),
+        include_str!("../pool/waiting.rs"),
         include_str!("../nkey.rs"),
     ];
     for line in sources.iter().flat_map(|source| source.lines()) {
@@ -123,10 +124,10 @@ fn a_pool_does_what_is_left() {
         };
         let send = send.clone();
         let deadline = Instant::now() + Duration::from_secs(60);
-        pool.submit(job, deadline, move |login| {
-            send.send((number, login)).unwrap()
-        })
-        .unwrap();
+        let ip = std::net::Ipv4Addr::LOCALHOST.into();
+        let done = move |login| send.send((number, login)).unwrap();
+        pool.submit(job, deadline, ip, || Presence::There, done)
+            .unwrap();
     }
     drop(send);
     let mut answers: Vec<_> = answers.iter().collect();
