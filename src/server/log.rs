@@ -137,6 +137,8 @@ impl Log {
             .map_err(|e| format!("cannot start the log: {e}"))?;
         env_logger::Builder::new()
             .filter(None, LevelFilter::Error)
+            // It names no connection; what goes wrong there is logged with one.
+            .filter(Some("rustls"), LevelFilter::Off)
             .filter(Some("gnatsd"), LevelFilter::Trace)
             .format(move |out, record| style.write(out, record))
             .target(env_logger::Target::Pipe(Box::new(writer)))
