@@ -13,7 +13,7 @@ fn promises_hold() {
     assert!(tally.crossed > 10_000, "{tally:?}");
     assert!(tally.lane_stalls > 1_000, "{tally:?}");
     assert!(tally.rechosen > 50, "{tally:?}");
-    assert!(tally.slowed > 50, "{tally:?}");
+    assert!(tally.slowed > 30, "{tally:?}");
 }
 
 /// Worlds that once went wrong, as long as nobody changes what a seed means: a shard that never slept, a queue
