@@ -120,7 +120,7 @@ async def tls_first(server):
 
 
 # How the end of a connection shows that the server did not like the certificate: an alert, or just an end.
-NO_CERTIFICATE = ("alert", "eof", "reset", "closed", "empty response", "unexpected")
+NO_CERTIFICATE = ("alert", "eof", "reset", "closed", "empty response", "unexpected", "pipe")
 
 
 async def with_certificate(server):
