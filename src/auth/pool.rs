@@ -28,7 +28,8 @@ const CPUS_PER_THREAD: usize = 4;
 /// Nice value of the threads: the lowest priority.
 const NICE: i32 = 19;
 
-/// A thread that has had a job for this long gets next to no time: the machine is busy with what goes first.
+/// A thread that takes so much longer for a job than twice its time gets next to none: the machine is busy with what
+/// goes first.
 const STARVED_AFTER: Duration = Duration::from_millis(500);
 
 /// Nice value of the thread that helps out then: about a quarter of what a shard gets. With the lowest priority alone
@@ -80,6 +81,8 @@ struct Queue {
     busy: usize,
     /// When a job was last done, or begun by a pool that had none.
     progress: Option<Instant>,
+    /// CPU time that the longest of the jobs under way takes.
+    longest: Duration,
     /// One of them is there only until there is no job.
     has_relief: bool,
     is_closed: bool,
@@ -116,6 +119,7 @@ impl HashPool {
         done: impl FnOnce(Login) + Send + 'static,
     ) -> Result<(), Full> {
         self.submit_job(Job {
+            takes: job.takes(),
             work: Box::new(move || job.run()),
             deadline,
             ip,
@@ -159,11 +163,10 @@ impl HashPool {
 
     /// Starts one more, of higher priority, if the others have jobs and make no headway.
     fn start_relief(&self, queue: &mut Queue) {
+        let patience = STARVED_AFTER + queue.longest * 2;
         let is_starved = queue.busy > 0
             && queue.busy == queue.running
-            && queue
-                .progress
-                .is_some_and(|at| at.elapsed() >= STARVED_AFTER);
+            && queue.progress.is_some_and(|at| at.elapsed() >= patience);
         if is_starved && !queue.has_relief {
             queue.has_relief = self.start_thread(queue, NICE_OF_RELIEF, Shared::relieve);
         }
@@ -285,7 +288,9 @@ impl Shared {
         queue.busy += 1;
         if queue.busy == 1 {
             queue.progress = Some(Instant::now());
+            queue.longest = Duration::ZERO;
         }
+        queue.longest = queue.longest.max(next.0.takes);
         Some(next)
     }
 }

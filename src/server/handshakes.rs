@@ -101,6 +101,18 @@ impl Handshakes {
         self.count
     }
 
+    /// Whether there is nothing to do. Then nothing is left of those that have ended, either.
+    pub(super) fn rest(&mut self) -> bool {
+        let rests = self.count == 0;
+        if rests && !self.deadlines.is_empty() {
+            *self = Handshakes {
+                freed: self.freed,
+                ..Handshakes::default()
+            };
+        }
+        rests
+    }
+
     /// Takes a connection whose socket is attached and in `sockets`. Gives what is to be put in its place.
     pub(super) fn begin(
         &mut self,

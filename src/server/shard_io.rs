@@ -134,6 +134,9 @@ impl ShardIo {
 
     /// A few steps of handshakes, and what came of them. True if there is more to do at once.
     fn shake_hands(&mut self, io: &mut impl Io) -> (bool, Option<Instant>) {
+        if self.handshakes.rest() {
+            return (false, None);
+        }
         let mut outcomes = std::mem::take(&mut self.outcomes);
         self.handshakes.go_on(io, &mut self.sockets, &mut outcomes);
         let now = io.now();
@@ -176,11 +179,7 @@ impl ShardIo {
                 }
                 self.enter(io, token, opening);
                 // What came with the end of the handshake has been read from the socket already.
-                self.engine_ready.push(engine::Ready {
-                    key: key_of(token),
-                    readable: true,
-                    writable: false,
-                });
+                self.engine_ready.push(readable(token));
             }
             Err(text) => {
                 let (ip, port) = (peer.ip(), peer.port());
@@ -211,15 +210,12 @@ impl ShardIo {
         self.engine.login_decided(&mut edge, key, cid, login, now);
     }
 
-    /// Sorts what is ready, by the sockets or by what TLS has of them: handshakes and what TLS has kept back are the edge's, the rest is the engine's.
+    /// Sorts what is ready, by the sockets or by what TLS has of them: handshakes and what TLS has kept back are the
+    /// edge's, the rest is the engine's.
     fn sort_ready(&mut self, io: &mut impl Io) {
         io.take_ready(&mut self.ready);
         for token in self.sockets.unread.drain(..) {
-            self.engine_ready.push(engine::Ready {
-                key: key_of(token),
-                readable: true,
-                writable: false,
-            });
+            self.engine_ready.push(readable(token));
         }
         for ready in self.ready.drain(..) {
             let Some(socket) = self.sockets.find(ready.token.index()) else {
@@ -319,6 +315,15 @@ impl Service for ShardIo {
         if let Some(line) = line {
             log::warn!("{line}");
         }
+    }
+}
+
+/// There is something to read, though the socket may not say so.
+fn readable(token: Token) -> engine::Ready {
+    engine::Ready {
+        key: key_of(token),
+        readable: true,
+        writable: false,
     }
 }
 

@@ -91,8 +91,11 @@ impl TlsServer {
             config.send_tls13_tickets = TICKETS;
             config.ticketer = aws_lc_rs::Ticketer::new().map_err(text)?;
         }
+        let config = Arc::new(config);
+        // What a session could fail with it fails with now.
+        UnbufferedServerConnection::new(Arc::clone(&config)).map_err(text)?;
         Ok(TlsServer {
-            config: Arc::new(config),
+            config,
             trust: Arc::new(Trust {
                 wants_certificate,
                 maps: options.verify_and_map,
@@ -104,7 +107,7 @@ impl TlsServer {
     /// The server side of a new connection.
     pub fn session(&self) -> Session {
         let connection = UnbufferedServerConnection::new(Arc::clone(&self.config))
-            .expect("nothing but the fragment size is checked, and none is set");
+            .expect("the same configuration was good for one when it was loaded");
         Session::new(connection, Arc::clone(&self.trust))
     }
 }

@@ -29,6 +29,7 @@ impl HashPool {
         static ADDRESSES: AtomicU32 = AtomicU32::new(0x0a00_0000);
         let ip = Ipv4Addr::from_bits(ADDRESSES.fetch_add(1, Ordering::Relaxed));
         self.submit_job(Job {
+            takes: Duration::ZERO,
             work: Box::new(work),
             deadline,
             ip: ip.into(),
@@ -188,6 +189,7 @@ fn no_work_for_clients_that_have_gone() {
     {
         let answers = send.clone();
         pool.submit_job(Job {
+            takes: Duration::ZERO,
             work: Box::new(move || {
                 assert_ne!(presence, Presence::Gone);
                 granted("x")

@@ -9,7 +9,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use gnatsd_core::auth::{Login, Refusal};
 
@@ -33,6 +33,8 @@ const SHARES_MAX: usize = 3 * JOBS_WAITING_MAX;
 /// A job that waits, and what it is for.
 pub(super) struct Job {
     pub(super) work: Box<dyn FnOnce() -> Login + Send>,
+    /// CPU time of the work, about.
+    pub(super) takes: Duration,
     pub(super) deadline: Instant,
     /// Where its client is.
     pub(super) ip: IpAddr,

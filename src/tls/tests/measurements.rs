@@ -99,7 +99,7 @@ fn sending(version: &'static SupportedProtocolVersion, batch: usize) -> Duration
 }
 
 #[test]
-#[ignore = "a measurement for issue 6"]
+#[ignore = "measures time, see the head of the file"]
 fn records() {
     for version in [&TLS12, &TLS13] {
         for record in [1024, 16 * 1024] {
@@ -120,7 +120,7 @@ fn resident_bytes() -> usize {
 }
 
 #[test]
-#[ignore = "a measurement for issue 6"]
+#[ignore = "measures time, see the head of the file"]
 fn idle_sessions() {
     const SESSIONS: usize = 4000;
     let certs = Certs::new();
@@ -149,7 +149,7 @@ fn idle_sessions() {
 }
 
 #[test]
-#[ignore = "a measurement for issue 6"]
+#[ignore = "measures time, see the head of the file"]
 fn handshakes() {
     let certs = Certs::new();
     let server = TlsServer::new(&certs.options()).unwrap();

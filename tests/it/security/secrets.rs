@@ -9,7 +9,7 @@ use crate::support::{
 };
 
 /// Rounds over all logins of a form.
-const ROUNDS: usize = 4;
+const ROUNDS: usize = 6;
 
 /// Everything that monitoring shows, with all that it may be asked for.
 const PAGES: [&str; 12] = [
@@ -226,7 +226,7 @@ both_drivers! {
             logins += count;
             hits.extend(found);
         }
-        assert!(logins >= 160, "{logins}");
+        assert!(logins >= 200, "{logins}");
         assert_none(driver, "in the clear", logins, &hits);
     }
 

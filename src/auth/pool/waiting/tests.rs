@@ -30,6 +30,7 @@ impl World {
     fn job(&mut self, name: &'static str, from: IpAddr, presence: Presence) -> Job {
         let answered = Arc::clone(&self.answered);
         Job {
+            takes: Duration::ZERO,
             work: Box::new(|| Login::Refused(Refusal::default())),
             deadline: self.now() + LONG,
             ip: from,

@@ -136,6 +136,18 @@ impl Client {
         self.protocol >= 1 && self.had_first_pong
     }
 
+    /// What it has shown of itself, be it nothing.
+    pub fn shown(&self) -> &Credentials {
+        static NOTHING: Credentials = Credentials {
+            user: None,
+            password: None,
+            token: None,
+            nkey: None,
+            signature: None,
+        };
+        self.credentials.as_deref().unwrap_or(&NOTHING)
+    }
+
     /// User name as sent, for logs and monitoring.
     pub fn user(&self) -> &str {
         self.texts.as_ref().map_or("", |t| &t.user)

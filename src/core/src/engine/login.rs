@@ -7,13 +7,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::connection::LastChance;
-use super::connection::Pause;
+use super::connection::{Connection, LastChance, Pause};
 use super::log::Level;
 use super::operations::Flow;
 use super::turn::{CONNECT_WORK, SIGNATURE_WORK};
 use super::{Edge, Engine};
-use crate::auth::{Credentials, Login, Refusal, User, Who};
+use crate::auth::{Login, Refusal, User, Who};
 use crate::client::CloseReason;
 use crate::interest::ConnKey;
 use crate::permissions::PublishGate;
@@ -113,8 +112,7 @@ impl Engine {
             return self.finish_connect(edge, key);
         }
         // In this order: who shows nothing may be somebody, who shows something wrong is nobody.
-        let nothing = Credentials::default();
-        let shown = connection.client.credentials.as_deref().unwrap_or(&nothing);
+        let shown = connection.client.shown();
         let login = match &self.auth.anonymous {
             Some(user) if shown.is_empty() => Login::Granted(Arc::clone(user)),
             _ => edge.log_in(key, shown, connection.nonce.as_deref()),
@@ -156,7 +154,7 @@ impl Engine {
 
     fn conclude(&mut self, edge: &mut impl Edge, key: ConnKey, login: Login) -> Flow {
         match login {
-            Login::Granted(user) if self.can_become(key, &user) => {
+            Login::Granted(user) if self.may_become(key, &user) => {
                 self.let_in(key, user);
                 self.finish_connect(edge, key)
             }
@@ -173,11 +171,8 @@ impl Engine {
                 self.refuse_login(edge, key, &refusal);
                 Flow::Closed
             }
-            // An edge that has put it off twice: then there is nothing to go by.
-            Login::Pending => {
-                self.refuse_login(edge, key, &Refusal::default());
-                Flow::Closed
-            }
+            // There is nothing to go by for an edge that has put it off twice.
+            Login::Pending => self.conclude(edge, key, Login::Refused(Refusal::default())),
         }
     }
 
@@ -205,13 +200,11 @@ impl Engine {
         Flow::Continue
     }
 
-    /// Whether a connection may become this user's: if it is already, or has not much that would have to be looked at.
-    fn can_become(&self, key: ConnKey, user: &Arc<User>) -> bool {
-        let Some(connection) = self.connections.find(key) else {
-            return false;
-        };
-        let is_the_same = |before: &Arc<User>| Arc::ptr_eq(before, user);
-        connection.subs.len() <= REVIEWED_MAX || connection.user.as_ref().is_some_and(is_the_same)
+    /// Whether a connection may become this user's: if its rights stay, or not much would have to be looked at.
+    fn may_become(&self, key: ConnKey, user: &User) -> bool {
+        self.connections
+            .find(key)
+            .is_some_and(|c| c.subs.len() <= REVIEWED_MAX || has_rights_of(c, user))
     }
 
     /// Opens the gate for a user, and gives the connection what they may do and no more.
@@ -221,19 +214,13 @@ impl Engine {
         };
         connection.gate = Gate::Open;
         connection.last_chance = LastChance::NotNeeded;
+        let stays = has_rights_of(connection, &user);
         let permissions = user.permissions.clone();
-        let seed = self.hash_seed;
-        let is_the_same = connection.user.replace(user).is_some_and(|before| {
-            let had = before.permissions.as_ref();
-            match (had, &permissions) {
-                (None, None) => true,
-                (Some(had), Some(has)) => Arc::ptr_eq(had, has),
-                _ => false,
-            }
-        });
-        if is_the_same {
+        connection.user = Some(user);
+        if stays {
             return;
         }
+        let seed = self.hash_seed;
         let tracks = permissions
             .as_ref()
             .is_some_and(|permissions| permissions.responses().is_some());
@@ -254,10 +241,9 @@ impl Engine {
             self.log
                 .add(Level::Debug, &connection.peer, format_args!("{detail}"));
         }
-        let nothing = Credentials::default();
-        let shown = connection.client.credentials.as_deref().unwrap_or(&nothing);
         if self.auth.has_users {
-            let text = format_args!("Authorization Error - {}", Who(shown));
+            let who = Who(connection.client.shown());
+            let text = format_args!("Authorization Error - {who}");
             self.log.add(Level::Error, &connection.peer, text);
         } else {
             self.log.add(
@@ -298,5 +284,14 @@ impl Engine {
         }
         let text = ProtocolError::AuthorizationTimeout.wire_text();
         self.end_with_error(edge, key, text, CloseReason::AuthenticationTimeout);
+    }
+}
+
+/// Whether a connection has the rights of this user already.
+fn has_rights_of(connection: &Connection, user: &User) -> bool {
+    match (&connection.rights, &user.permissions) {
+        (None, None) => true,
+        (Some(has), Some(wanted)) => Arc::ptr_eq(has.permissions(), wanted),
+        _ => false,
     }
 }

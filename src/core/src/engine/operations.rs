@@ -4,6 +4,7 @@ use super::connection::Pause;
 use super::deliver::Input;
 use super::log::Level;
 use super::records::Origin;
+use super::rights;
 use super::turn::{MATCH_WORK, SUBSCRIPTION_WORK};
 use super::{Edge, Engine, Lane, Mutant};
 use crate::client::CloseReason;
@@ -271,16 +272,10 @@ impl Engine {
             );
             self.log.add(Level::Trace, &connection.peer, text);
         }
-        let filter = match &connection.rights {
-            None => None,
-            Some(rights) => {
-                let permissions = rights.permissions();
-                if !permissions.may_subscribe(subject, queue) {
-                    self.refuse_subscription(key, subject, queue, sid);
-                    return Flow::Continue;
-                }
-                permissions.filter_for(subject, queue)
-            }
+        let rights = connection.rights.as_deref();
+        let Some(filter) = rights::subscription(rights, subject, queue) else {
+            self.refuse_subscription(key, subject, queue, sid);
+            return Flow::Continue;
         };
         let max = self.limits.subscriptions_max;
         if max > 0 && connection.subs.len() >= max {

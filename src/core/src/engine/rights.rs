@@ -3,10 +3,13 @@
 //! The lists themselves are `crate::permissions`. A refusal is an error for the client and a line in the log; the
 //! connection stays (gnatsd 1.2.0).
 
+use std::sync::Arc;
+
 use super::Engine;
 use super::log::Level;
 use super::turn::{REFUSAL_WORK, REVIEW_WORK};
 use crate::interest::{ConnKey, SubId};
+use crate::permissions::{DeliveryFilter, PublishGate};
 use crate::proto::quote::{Printable, Quoted};
 
 /// Subjects of the server itself; clients may listen, not speak (gnatsd 1.2.0).
@@ -22,14 +25,6 @@ impl Engine {
         let now = self.now;
         match self.connections.find_mut(key).map(|c| &mut c.rights) {
             Some(Some(rights)) => rights.allows(subject, now),
-            _ => true,
-        }
-    }
-
-    /// Whether a connection may subscribe.
-    pub(super) fn may_subscribe(&self, key: ConnKey, subject: &[u8], queue: Option<&[u8]>) -> bool {
-        match self.connections.find(key).map(|c| &c.rights) {
-            Some(Some(rights)) => rights.permissions().may_subscribe(subject, queue),
             _ => true,
         }
     }
@@ -91,14 +86,13 @@ impl Engine {
         self.turn_work += all.len() * REVIEW_WORK;
         for id in all {
             let sub = self.interest.sub(id);
-            let (subject, queue) = (sub.subject(), sub.queue());
-            if self.may_subscribe(key, subject, queue) {
-                let rights = self.connections.find(key).and_then(|c| c.rights.as_ref());
-                let filter = rights.and_then(|r| r.permissions().filter_for(subject, queue));
-                self.interest.set_filter(id, filter);
-            } else {
-                let (subject, sid) = (subject.to_vec(), sub.sid().to_vec());
-                self.end_subscription(key, id, &subject, &sid);
+            let rights = self.connections.find(key).and_then(|c| c.rights.as_deref());
+            match subscription(rights, sub.subject(), sub.queue()) {
+                Some(filter) => self.interest.set_filter(id, filter),
+                None => {
+                    let (subject, sid) = (sub.subject().to_vec(), sub.sid().to_vec());
+                    self.end_subscription(key, id, &subject, &sid);
+                }
             }
         }
     }
@@ -117,4 +111,19 @@ impl Engine {
         self.log.add_plain(Level::Info, text);
         self.interest.remove(&mut connection.subs, id);
     }
+}
+
+/// What these rights keep from a subscription; `None` if they keep all of it.
+pub(super) fn subscription(
+    rights: Option<&PublishGate>,
+    subject: &[u8],
+    queue: Option<&[u8]>,
+) -> Option<Option<Arc<DeliveryFilter>>> {
+    let Some(rights) = rights else {
+        return Some(None);
+    };
+    let permissions = rights.permissions();
+    permissions
+        .may_subscribe(subject, queue)
+        .then(|| permissions.filter_for(subject, queue))
 }

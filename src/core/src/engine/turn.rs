@@ -346,13 +346,12 @@ impl Engine {
             return;
         };
         let mut needed = connection.input_needed;
-        let connection_is_guarded = connection.gate != Gate::Open;
+        let mut is_guarded = connection.gate != Gate::Open;
         let mut has_backlog = false;
         let mut at = 0;
         if is_worth_a_look(input.len(), needed) {
             needed = 0;
             let mut limits = self.parse_limits(key);
-            let mut is_guarded = connection_is_guarded;
             while at < input.len() {
                 if is_guarded {
                     if !self.admits(edge, key, input[at]) {

@@ -19,7 +19,7 @@ mod patterns;
 mod permits;
 mod rules;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::fmt;
 use std::sync::Arc;

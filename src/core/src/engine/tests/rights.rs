@@ -7,21 +7,8 @@ use super::world::{World, setup};
 use crate::auth::{AuthRules, Login, User};
 use crate::engine::{Limits, Setup};
 use crate::interest::ConnKey;
-use crate::permissions::{Entry, Permissions, Responses, Rules, Side};
-
-fn list(subjects: &[&str]) -> Vec<Entry> {
-    let entry = |text: &&str| {
-        let (subject, queue) = match text.split_once(' ') {
-            Some((subject, queue)) => (subject, Some(queue.into())),
-            None => (*text, None),
-        };
-        Entry {
-            subject: subject.into(),
-            queue,
-        }
-    };
-    subjects.iter().map(entry).collect()
-}
+use crate::permissions::tests::list;
+use crate::permissions::{Permissions, Responses, Rules, Side};
 
 fn user(rules: Rules) -> Login {
     Login::Granted(Arc::new(User {

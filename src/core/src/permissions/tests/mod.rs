@@ -8,7 +8,7 @@ mod gate;
 mod lists;
 
 /// Entries as a configuration writes them, `subject` or `subject queue`.
-fn list(entries: &[&str]) -> Vec<Entry> {
+pub(crate) fn list(entries: &[&str]) -> Vec<Entry> {
     let entry = |text: &&str| {
         let (subject, queue) = match text.split_once(' ') {
             Some((subject, queue)) => (subject, Some(queue.into())),
