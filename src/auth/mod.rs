@@ -13,6 +13,7 @@ mod distinguished_name;
 mod hash_job;
 pub mod nkey;
 mod pool;
+mod settings;
 mod users;
 mod verifier;
 
@@ -27,12 +28,12 @@ use aws_lc_rs::rand;
 use data_encoding::BASE64URL_NOPAD;
 use gnatsd_core::auth::{AuthRules, Credentials, NONCE_LEN, Nonce, Refusal, Secret, User};
 
-use crate::config::Authorization;
 use crate::tls::PeerNames;
 
 pub use bcrypt_hash::is_hash;
 pub use hash_job::HashJob;
 pub use pool::{Full, HashPool, Presence};
+pub use settings::{Authorization, UserEntry};
 
 use bcrypt_hash::Hash;
 use users::Users;

@@ -10,7 +10,7 @@ use gnatsd_core::auth::Login;
 use gnatsd_core::permissions::{Rules, Side};
 use proptest::prelude::*;
 
-use crate::config::UserEntry;
+use crate::auth::UserEntry;
 
 use super::nkey::tests::{pair, sign};
 use super::*;

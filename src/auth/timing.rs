@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use gnatsd_core::auth::{Credentials, Secret};
 
-use crate::config::{Authorization, UserEntry};
+use crate::auth::{Authorization, UserEntry};
 
 use super::Authenticator;
 

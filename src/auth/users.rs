@@ -6,7 +6,7 @@ use std::sync::Arc;
 use gnatsd_core::auth::{Secret, User};
 use gnatsd_core::permissions::{Permissions, Rules};
 
-use crate::config::UserEntry;
+use crate::auth::UserEntry;
 use crate::tls::PeerNames;
 
 use super::Entry;

@@ -11,10 +11,8 @@ use gnatsd_core::engine::{Limits, SHARDS_MAX};
 use gnatsd_shards::DriverChoice;
 
 use super::error::Reason;
-pub(super) use security::HANDSHAKE_FIRST_AUTO;
-pub use security::{Authorization, HandshakeFirst, TlsOptions, UserEntry};
-
-mod security;
+pub use crate::auth::{Authorization, UserEntry};
+pub use crate::tls::{HandshakeFirst, TlsOptions};
 
 /// Address listened on by default: all of the machine. Source: gnatsd 1.2.0.
 pub const HOST_DEFAULT: &str = "0.0.0.0";

@@ -7,9 +7,9 @@ use gnatsd_core::conf::{Entry, Located, Value, parse_go_duration};
 use super::block::{self, Key, Unknown, ignored, not_yet, read, set};
 use super::error::{Reason, TlsError};
 use super::findings::Findings;
-use super::options::{HANDSHAKE_FIRST_AUTO, HandshakeFirst, TlsOptions};
+use super::options::{HandshakeFirst, TlsOptions};
 use super::values::{self, text};
-use crate::tls::check_names;
+use crate::tls::{HANDSHAKE_FIRST_AUTO, check_names};
 
 /// Reads a block. `None` if it is none; with mistakes in it, what can be read all the same.
 pub(super) fn read_block(entry: &Entry, findings: &mut Findings) -> Option<TlsOptions> {

@@ -12,6 +12,7 @@
 mod failure;
 mod identity;
 mod names;
+mod options;
 mod records;
 mod scratch;
 mod server;
@@ -22,6 +23,7 @@ mod traffic;
 
 pub use identity::PeerNames;
 pub use names::{CIPHER_NAMES, CURVE_NAMES, check_names};
+pub use options::{HANDSHAKE_FIRST_AUTO, HandshakeFirst, TlsOptions};
 pub use scratch::{SEND_BYTES_MAX, Scratch};
 pub use server::TlsServer;
 pub use session::{Session, Step};

@@ -15,7 +15,7 @@ use rustls::{Error, InconsistentKeys, RootCertStore, ServerConfig};
 
 use super::names;
 use super::session::Session;
-use crate::config::TlsOptions;
+use crate::tls::TlsOptions;
 
 /// How often a client is told a ticket to resume with after a handshake, as Go does.
 const TICKETS: usize = 1;

@@ -6,7 +6,7 @@ use rustls::version::{TLS12, TLS13};
 
 use super::super::{Scratch, Step, TlsServer};
 use super::{Certs, Link, Peer, Wire, connect};
-use crate::config::TlsOptions;
+use crate::tls::TlsOptions;
 
 /// What the server says of bytes that are all it ever gets, and what it sends.
 fn verdict(bytes: &[u8], is_cut: bool) -> (Step, Vec<u8>) {

@@ -6,7 +6,7 @@ use rustls::version::{TLS12, TLS13};
 
 use super::super::{PeerNames, TlsServer};
 use super::{Certs, Link, Wire};
-use crate::config::TlsOptions;
+use crate::tls::TlsOptions;
 
 const DOMAIN_COMPONENT: &[u64] = &[0, 9, 2342, 19200300, 100, 1, 25];
 

@@ -24,7 +24,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, SupportedProtocolVer
 use tempfile::TempDir;
 
 use super::{Scratch, Session, Step, TlsServer};
-use crate::config::TlsOptions;
+use crate::tls::TlsOptions;
 
 /// Calls after which a test that makes no progress gives up.
 const CALLS_MAX: usize = 1_000_000;

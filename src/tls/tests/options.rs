@@ -4,7 +4,7 @@ use rustls::version::{TLS12, TLS13};
 
 use super::super::{CIPHER_NAMES, CURVE_NAMES, Scratch, TlsServer, check_names};
 use super::{Certs, Link, Peer, Wire, connect};
-use crate::config::TlsOptions;
+use crate::tls::TlsOptions;
 
 fn names(list: &[&str]) -> Vec<String> {
     list.iter().map(|name| (*name).to_owned()).collect()

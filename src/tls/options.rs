@@ -1,64 +1,12 @@
-//! Options of who may connect: logins, permissions, TLS.
+//! TLS of a listener, as the file and the flags say it.
 
 use std::time::Duration;
 
-use gnatsd_core::auth::Secret;
 use gnatsd_core::conf::Position;
-use gnatsd_core::permissions::Rules;
-
-/// Time for CONNECT by default. Source: gnatsd 1.2.0.
-const AUTH_TIMEOUT_DEFAULT: Duration = Duration::from_secs(1);
 
 /// Time for a TLS handshake by default. Source: nats-server 2.x; the half second of gnatsd 1.2.0 is too short
 /// for clients far away.
-const TLS_TIMEOUT_DEFAULT: Duration = Duration::from_secs(2);
-
-/// Who may log in.
-///
-/// More than one way may be set, by file and by flags. Then a list of users counts alone, else a token, else
-/// the single user. Source: gnatsd 1.2.0.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Authorization {
-    /// Name of the single user; empty for none.
-    pub user: String,
-    /// Password of the single user, in clear or as a bcrypt hash. Without a name it means nothing.
-    pub password: Secret,
-    /// The token, in clear or as a bcrypt hash; empty for none.
-    pub token: Secret,
-    /// Time for CONNECT; zero ends every connection at once.
-    pub timeout: Duration,
-    /// The list of users, in the order of the file; of equal names the last counts. An empty list locks
-    /// everybody out.
-    pub users: Option<Vec<UserEntry>>,
-    /// The user of the list that a client is who shows no credentials.
-    pub no_auth_user: Option<String>,
-}
-
-impl Default for Authorization {
-    fn default() -> Self {
-        Authorization {
-            user: String::new(),
-            password: Secret::default(),
-            token: Secret::default(),
-            timeout: AUTH_TIMEOUT_DEFAULT,
-            users: None,
-            no_auth_user: None,
-        }
-    }
-}
-
-/// One of a list of users.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UserEntry {
-    /// User name, or public nkey as text. With `verify_and_map` a name in a certificate.
-    pub name: String,
-    /// Password, in clear or as a bcrypt hash; empty for the owner of an nkey or a certificate.
-    pub password: Secret,
-    /// The public Ed25519 key, for the owner of an nkey.
-    pub nkey: Option<[u8; 32]>,
-    /// What they may do, `default_permissions` included; `None` for everything.
-    pub permissions: Option<Rules>,
-}
+const TIMEOUT_DEFAULT: Duration = Duration::from_secs(2);
 
 /// TLS on a listener, as the file or the flags say it; nothing is loaded yet.
 #[derive(Clone, Debug)]
@@ -106,7 +54,7 @@ impl Default for TlsOptions {
             ca_file: None,
             verify: false,
             verify_and_map: false,
-            timeout: TLS_TIMEOUT_DEFAULT,
+            timeout: TIMEOUT_DEFAULT,
             cipher_suites: Vec::new(),
             curve_preferences: Vec::new(),
             handshake_first: HandshakeFirst::No,
@@ -160,4 +108,4 @@ pub enum HandshakeFirst {
 }
 
 /// What `handshake_first: auto` stands for. Source: nats-server 2.10.
-pub(in crate::config) const HANDSHAKE_FIRST_AUTO: Duration = Duration::from_millis(50);
+pub const HANDSHAKE_FIRST_AUTO: Duration = Duration::from_millis(50);
